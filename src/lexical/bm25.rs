@@ -1,0 +1,16 @@
+//! BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009).
+
+pub const K1: f32 = 1.2;
+pub const B: f32 = 0.75;
+
+/// `ln(1 + (N - df + 0.5) / (df + 0.5))`: never negative.
+pub fn idf(live: u32, document_frequency: u32) -> f32 {
+    let (n, df) = (live as f32, document_frequency as f32);
+    (1.0 + (n - df + 0.5).max(0.0) / (df + 0.5)).ln()
+}
+
+/// `idf · f·(k1+1) / (f + k1·(1 - b + b·len/average))`.
+pub fn weight(idf: f32, frequency: u16, len: u32, average_len: f32) -> f32 {
+    let f = f32::from(frequency);
+    idf * f * (K1 + 1.0) / (f + K1 * (1.0 - B + B * len as f32 / average_len.max(1.0)))
+}

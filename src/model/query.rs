@@ -1,0 +1,99 @@
+//! Questions to an engine and what it finds: filters, pages, and candidates that `search/` scores.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{ProjectId, SessionId, SubjectId};
+use super::memory::{Kind, Trust, Version};
+use super::time::Time;
+
+/// Which memories are wanted. Empty lists and `None` mean "any".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    pub kinds: Vec<Kind>,
+    /// Every one of these tags.
+    pub tags: Vec<String>,
+    pub scope: Scope,
+    /// Written in this session.
+    pub session: Option<SessionId>,
+    pub subject: Option<SubjectId>,
+    /// By the agent's name in the origin.
+    pub agent: Option<String>,
+    pub trust: Option<Trust>,
+    /// Observed at or after, and before.
+    pub since: Option<Time>,
+    pub until: Option<Time>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    /// Every project and the global ones.
+    #[default]
+    All,
+    /// Only memories that belong to no project.
+    Global,
+    /// This project's memories and the global ones.
+    Project(ProjectId),
+}
+
+/// Part of a listing. `limit` 0 is all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    pub offset: u32,
+    pub limit: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Newest first (`observed_at`, then id).
+    pub memories: Vec<Version>,
+    /// How many match, whatever the page.
+    pub total: u32,
+}
+
+/// A question in terms: the analysed words of a text with the weight that each has in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    pub terms: Vec<Term>,
+    pub filter: Filter,
+    /// How many candidates to bring, best first by BM25 (`lexical/bm25.rs`).
+    pub limit: usize,
+    /// How many neighbours of a candidate in its session to bring on either side; 0 for none.
+    pub around: u8,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Term {
+    pub text: String,
+    /// 1 for a plain word; less for what a question merely carries along.
+    pub weight: f32,
+}
+
+/// Everything that ranking needs, from one state, in one round trip. Statistics are those of the whole
+/// state, whatever the filter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Candidates {
+    /// Live memories in the state.
+    pub live: u32,
+    /// Sum of their lengths in terms.
+    pub tokens: u64,
+    /// In how many live memories each term of the query occurs, in the query's order.
+    pub document_frequencies: Vec<u32>,
+    pub found: Vec<Candidate>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    pub version: Version,
+    pub words: Match,
+    /// Those written just before and after it in the same session, with the distance in positions.
+    pub around: Vec<(i8, Match)>,
+}
+
+/// How a memory's words meet the query's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Match {
+    /// Length of the memory in terms.
+    pub len: u32,
+    /// Occurrences of each term of the query, in the query's order.
+    pub frequencies: Vec<u16>,
+}
