@@ -1,1 +1,441 @@
-//! (to be written)
+//! Every setting: its name, meaning, default and range stand in one table below, from which follow the structs, the
+//! sample file, the names in the environment and the sentences of refusal.
+//! The file is TOML; `MEMORIA_<SECTION>_<KEY>` overrides it. Reloading a changed file is `daemon/watch.rs`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use crate::error::{Error, Result};
+use crate::paths::Paths;
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$word_doc])* $variant,)* }
+
+        impl Setting for $name {
+            fn read(value: &Value, _: &[f64]) -> Option<Self> {
+                match value.as_str()? { $($word => Some(Self::$variant),)* _ => None }
+            }
+            fn show(self) -> String {
+                match self { $(Self::$variant => concat!('"', $word, '"').to_owned(),)* }
+            }
+            fn accepted(_: &[f64]) -> String {
+                format!("one of {}", [$(concat!('"', $word, '"')),*].join(", "))
+            }
+        }
+    };
+}
+
+/// A type of value: how it is read, written, and what it may be in words.
+trait Setting: Copy {
+    fn read(value: &Value, bounds: &[f64]) -> Option<Self>;
+    fn show(self) -> String;
+    fn accepted(bounds: &[f64]) -> String;
+}
+
+impl Setting for u32 {
+    fn read(value: &Value, bounds: &[f64]) -> Option<Self> {
+        let number = u32::try_from(value.as_integer()?).ok()?;
+        (bounds[0]..=bounds[1]).contains(&f64::from(number)).then_some(number)
+    }
+    fn show(self) -> String {
+        self.to_string()
+    }
+    fn accepted(bounds: &[f64]) -> String {
+        format!("a whole number from {} to {}", bounds[0], bounds[1])
+    }
+}
+
+impl Setting for f64 {
+    fn read(value: &Value, bounds: &[f64]) -> Option<Self> {
+        let number = value.as_float().or_else(|| Some(value.as_integer()? as f64))?;
+        (bounds[0]..=bounds[1]).contains(&number).then_some(number)
+    }
+    fn show(self) -> String {
+        format!("{self:?}")
+    }
+    fn accepted(bounds: &[f64]) -> String {
+        format!("a number from {} to {}", bounds[0], bounds[1])
+    }
+}
+
+words!(
+    /// The least serious lines that are written.
+    Level {
+        Error = "error",
+        Warn = "warn",
+        Info = "info",
+        Debug = "debug",
+        Trace = "trace",
+    }
+);
+
+words!(
+    /// What happens to a memory that holds a secret.
+    Secrets {
+        /// The secret is replaced before anything else sees it.
+        Redact = "redact",
+        /// The memory is refused.
+        Block = "block",
+        /// The memory is kept as it is.
+        Allow = "allow",
+    }
+);
+
+macro_rules! settings {
+    ($($(#[doc = $section_doc:literal])* $section:ident: $struct:ident {
+        $($(#[doc = $doc:literal])* $key:ident: $type:ty = $default:expr $(, $low:literal to $high:literal)?;)*
+    })*) => {
+        /// All settings, each within its range.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Config {
+            $($(#[doc = $section_doc])* pub $section: $struct,)*
+            /// Beside [`KEYS`].
+            origins: [Origin; KEYS.len()],
+        }
+
+        $($(#[doc = $section_doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $struct { $($(#[doc = $doc])* pub $key: $type,)* })*
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self { $($section: $struct { $($key: $default,)* },)* origins: [Origin::Default; KEYS.len()] }
+            }
+        }
+
+        const SECTIONS: &[(&str, &[&str])] = &[$((stringify!($section), &[$($section_doc),*]),)*];
+
+        const KEYS: &[Key] = &[$($(Key {
+            section: stringify!($section),
+            name: stringify!($key),
+            docs: &[$($doc),*],
+            set: |config, value| {
+                let bounds: &[f64] = &[$($low as f64, $high as f64)?];
+                config.$section.$key = <$type as Setting>::read(value, bounds)?;
+                Some(())
+            },
+            show: |config| Setting::show(config.$section.$key),
+            accepted: || <$type as Setting>::accepted(&[$($low as f64, $high as f64)?]),
+        },)*)*];
+    };
+}
+
+settings! {
+    /// The background process.
+    daemon: Daemon {
+        /// Minutes without any session after which a daemon that an agent started exits. 0 is never.
+        idle_exit_min: u32 = 30, 0 to 10_080;
+        /// Milliseconds that requests in flight get to finish when the daemon stops.
+        drain_ms_max: u32 = 10_000, 100 to 60_000;
+    }
+    /// The daemon's log: one file a day, read by `memoria logs`. Never holds the text of a memory.
+    log: Log {
+        /// The least serious lines that are written.
+        level: Level = Level::Info;
+        /// How many files are kept.
+        keep_files: u32 = 7, 1 to 365;
+        /// Megabytes after which a day's file is full: lines are then left out until the next day, and counted.
+        max_file_mb: u32 = 10, 1 to 1_000;
+        /// Megabytes that all files may take together; the oldest go first.
+        max_total_mb: u32 = 50, 1 to 10_000;
+    }
+    /// Where memories are kept.
+    store: Store {
+        /// Megabytes of the store that are held in memory.
+        cache_mb: u32 = 8, 1 to 4_096;
+    }
+    /// What a question finds.
+    search: Search {
+        /// How many memories an answer holds at most, unless the question says otherwise.
+        top_k: u32 = 5, 1 to 100;
+        /// Share of the question that a memory must answer to be shown. 0 shows whatever shares a word with it.
+        min_score: f64 = 0.1, 0 to 1;
+    }
+    /// What is kept out of the memory.
+    guard: Guard {
+        /// Keys, tokens and passwords in a memory: "redact" replaces them, "block" refuses the memory,
+        /// "allow" keeps them as they are.
+        secrets: Secrets = Secrets::Redact;
+    }
+}
+
+/// Where a value came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    File,
+    Environment,
+}
+
+/// One setting as it stands, for `memoria config`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// `section.key`.
+    pub key: String,
+    /// As TOML writes it.
+    pub value: String,
+    pub default: String,
+    pub origin: Origin,
+    /// The variable that overrides it.
+    pub variable: String,
+    pub docs: String,
+}
+
+struct Key {
+    section: &'static str,
+    name: &'static str,
+    docs: &'static [&'static str],
+    /// `None` when the value is not acceptable.
+    set: fn(&mut Config, &Value) -> Option<()>,
+    show: fn(&Config) -> String,
+    accepted: fn() -> String,
+}
+
+impl Key {
+    fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    fn variable(&self) -> String {
+        format!("MEMORIA_{}_{}", self.section, self.name).to_uppercase()
+    }
+}
+
+impl Config {
+    /// The file, where there is one, then the environment.
+    ///
+    /// # Errors
+    /// `Invalid` with the file, the key, what is wrong with it and what it may be.
+    pub fn load(paths: &Paths) -> Result<Self> {
+        let file = paths.config_file();
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(Error::io(format_args!("read the settings in {}", file.display()), &e)),
+        };
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok().filter(|name| name.starts_with("MEMORIA_"))?;
+            Some((name, value.to_string_lossy().into_owned()))
+        });
+        Self::parse(&file, &text, variables)
+    }
+
+    /// Every key with its meaning, range and variable, commented out at its default.
+    pub fn sample() -> String {
+        let defaults = Self::default();
+        let mut out = String::from(
+            "# Memoria's settings. Each line shows the default: take the `#` away to change one.\n\
+             # A running daemon takes over a saved change at once; `memoria status` says when it cannot.\n",
+        );
+        for (section, docs) in SECTIONS {
+            let _ = writeln!(out, "\n#{}\n[{section}]", docs.join("\n#"));
+            for key in KEYS.iter().filter(|key| key.section == *section) {
+                let _ = writeln!(out, "\n#{}", key.docs.join("\n#"));
+                let _ = writeln!(out, "# {}; environment: {}", capital((key.accepted)()), key.variable());
+                let _ = writeln!(out, "#{} = {}", key.name, (key.show)(&defaults));
+            }
+        }
+        out
+    }
+
+    /// Every setting with its value and where that came from.
+    pub fn entries(&self) -> Vec<Entry> {
+        let defaults = Self::default();
+        let entry = |(key, origin): (&Key, &Origin)| Entry {
+            key: key.path(),
+            value: (key.show)(self),
+            default: (key.show)(&defaults),
+            origin: *origin,
+            variable: key.variable(),
+            docs: key.docs.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" "),
+        };
+        KEYS.iter().zip(&self.origins).map(entry).collect()
+    }
+
+    fn parse(file: &Path, text: &str, variables: impl Iterator<Item = (String, String)>) -> Result<Self> {
+        let mut config = Self::default();
+        let in_file = |why: String| Error::invalid(format!("{}: {why}", file.display()));
+        let table: Table = text.parse().map_err(|e: toml::de::Error| in_file(syntax_error(text, &e)))?;
+        for (section, value) in &table {
+            config.take_section(section, value).map_err(in_file)?;
+        }
+        for (variable, text) in variables {
+            config.take_variable(&variable, &text).map_err(Error::invalid)?;
+        }
+        if config.log.max_total_mb < config.log.max_file_mb {
+            return Err(Error::invalid(format!(
+                "log.max_total_mb ({}) is less than log.max_file_mb ({}): make it at least as large",
+                config.log.max_total_mb, config.log.max_file_mb
+            )));
+        }
+        Ok(config)
+    }
+
+    fn take_section(&mut self, section: &str, value: &Value) -> Result<(), String> {
+        let known = || SECTIONS.iter().map(|(name, _)| (*name).to_owned());
+        if !known().any(|name| name == section) {
+            return Err(format!("there is no section `{section}`{}", nearest(section, known())));
+        }
+        let keys =
+            value.as_table().ok_or_else(|| format!("`{section}` is a section: write [{section}] above its keys"))?;
+        for (name, value) in keys {
+            let path = format!("{section}.{name}");
+            let index = KEYS.iter().position(|key| key.path() == path).ok_or_else(|| {
+                let known = KEYS.iter().filter(|key| key.section == section).map(Key::path);
+                format!("there is no setting `{path}`{}", nearest(&path, known))
+            })?;
+            self.set(index, value, Origin::File).map_err(|why| format!("{path}: {why}"))?;
+        }
+        Ok(())
+    }
+
+    /// Variables outside the sections (`MEMORIA_HOME`) are not settings.
+    fn take_variable(&mut self, variable: &str, text: &str) -> Result<(), String> {
+        let Some(index) = KEYS.iter().position(|key| key.variable() == variable) else {
+            let is_ours =
+                |(section, _): &(&str, _)| variable.starts_with(&format!("MEMORIA_{section}_").to_uppercase());
+            return match SECTIONS.iter().any(is_ours) {
+                true => Err(format!("{variable} sets nothing{}", nearest(variable, KEYS.iter().map(Key::variable)))),
+                false => Ok(()),
+            };
+        };
+        let value = (text.parse().map(Value::Integer).ok())
+            .or_else(|| text.parse().map(Value::Float).ok())
+            .unwrap_or_else(|| Value::String(text.to_owned()));
+        self.set(index, &value, Origin::Environment).map_err(|why| format!("{variable}={text}: {why}"))
+    }
+
+    fn set(&mut self, index: usize, value: &Value, origin: Origin) -> Result<(), String> {
+        let key = &KEYS[index];
+        (key.set)(self, value).ok_or_else(|| format!("it must be {}", (key.accepted)()))?;
+        self.origins[index] = origin;
+        Ok(())
+    }
+}
+
+/// The parser's own message spans lines and draws arrows; a log and `status` want a sentence.
+fn syntax_error(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {} is not TOML: {}", before.matches('\n').count() + 1, error.message().replace('\n', ", "))
+}
+
+fn capital(text: String) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// `: did you mean ...?`, or all names where none is near.
+fn nearest(given: &str, known: impl Iterator<Item = String>) -> String {
+    let known: Vec<_> = known.collect();
+    match known.iter().map(|name| (edits(given, name), name)).min() {
+        Some((distance, name)) if distance <= 3.max(given.len() / 3) => format!(": did you mean `{name}`?"),
+        _ => format!("; there are {}", known.join(", ")),
+    }
+}
+
+/// Levenshtein distance.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.chars().enumerate() {
+            let above = row[j + 1];
+            row[j + 1] = (diagonal + usize::from(x != y)).min(above + 1).min(row[j] + 1);
+            diagonal = above;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::parse(Path::new("config.toml"), text, variables)
+    }
+
+    fn refusal(text: &str) -> String {
+        parse(text, &[]).unwrap_err().message
+    }
+
+    /// The sample with every `#key = value` line taken as written.
+    fn sample_in_force() -> String {
+        let is_setting = |line: &&str| line.starts_with('[') || (line.starts_with('#') && !line.starts_with("# "));
+        Config::sample()
+            .lines()
+            .filter(is_setting)
+            .map(|line| line.trim_start_matches('#'))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    #[test]
+    fn sample_holds_every_key_at_its_default() {
+        let config = parse(&sample_in_force(), &[]).unwrap();
+        for entry in config.entries() {
+            assert_eq!(entry.origin, Origin::File, "{} is missing from the sample", entry.key);
+            assert_eq!(entry.value, entry.default, "{}", entry.key);
+            assert!(Config::sample().contains(&entry.variable), "{}", entry.variable);
+            assert!(!entry.docs.is_empty(), "{}", entry.key);
+        }
+        assert_eq!(parse(&Config::sample(), &[]).unwrap(), Config::default(), "commented out, it changes nothing");
+    }
+
+    #[test]
+    fn file_overrides_defaults_and_environment_overrides_file() {
+        let text = "[daemon]\nidle_exit_min = 5\n[guard]\nsecrets = \"block\"\n[search]\nmin_score = 0\n";
+        let config = parse(text, &[("MEMORIA_DAEMON_IDLE_EXIT_MIN", "0"), ("MEMORIA_LOG_LEVEL", "debug")]).unwrap();
+        assert_eq!((config.daemon.idle_exit_min, config.guard.secrets), (0, Secrets::Block));
+        assert_eq!((config.log.level, config.store.cache_mb), (Level::Debug, 8));
+        let origin = |key: &str| config.entries().into_iter().find(|entry| entry.key == key).unwrap().origin;
+        assert_eq!(origin("daemon.idle_exit_min"), Origin::Environment);
+        assert_eq!(origin("guard.secrets"), Origin::File);
+        assert_eq!(origin("store.cache_mb"), Origin::Default);
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_nearest_known_one() {
+        assert!(refusal("[deamon]\n").contains("did you mean `daemon`?"));
+        assert!(refusal("[log]\nlevle = \"info\"\n").contains("did you mean `log.level`?"));
+        assert!(refusal("[log]\nzzzzzzzzzzzzzzzz = 1\n").contains("log.keep_files"));
+        let error = parse("", &[("MEMORIA_LOG_LEVLE", "debug")]).unwrap_err();
+        assert!(error.message.contains("did you mean `MEMORIA_LOG_LEVEL`?"), "{error}");
+        parse("", &[("MEMORIA_HOME", "/x"), ("MEMORIA_SEED", "1")]).unwrap();
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_with_what_they_may_be() {
+        for (text, expected) in [
+            ("[daemon]\nidle_exit_min = 10081\n", "a whole number from 0 to 10080"),
+            ("[daemon]\nidle_exit_min = -1\n", "a whole number from 0 to 10080"),
+            ("[daemon]\nidle_exit_min = 1.5\n", "a whole number"),
+            ("[daemon]\nidle_exit_min = \"5\"\n", "a whole number"),
+            ("[search]\nmin_score = 1.1\n", "a number from 0 to 1"),
+            ("[search]\nmin_score = nan\n", "a number from 0 to 1"),
+            ("[log]\nlevel = \"loud\"\n", "one of \"error\", \"warn\""),
+            ("[guard]\nsecrets = true\n", "\"redact\", \"block\", \"allow\""),
+            ("[log]\nmax_total_mb = 5\n", "at least as large"),
+            ("log = 3\n", "write [log]"),
+            ("[log]\nlevel = \n", "line 2 is not TOML"),
+        ] {
+            let message = refusal(text);
+            assert!(message.contains(expected) && !message.contains('\n'), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn no_text_makes_it_panic() {
+        for text in
+            ["\u{0}", "[", "=", "[log]\n[log]\n", "a.b.c = 1", "[log]\nlevel.x = 1", "\u{feff}[log]", "log=[[]]"]
+        {
+            let _ = parse(text, &[]);
+        }
+    }
+}
