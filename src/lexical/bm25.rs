@@ -9,8 +9,18 @@ pub fn idf(live: u32, document_frequency: u32) -> f32 {
     (1.0 + (n - df + 0.5).max(0.0) / (df + 0.5)).ln()
 }
 
-/// `idf · f·(k1+1) / (f + k1·(1 - b + b·len/average))`.
-pub fn weight(idf: f32, frequency: u16, len: u32, average_len: f32) -> f32 {
+/// `k1·(1 - b + b·len/average)`: what a memory's length takes from each of its words.
+pub fn norm(len: u32, average_len: f32) -> f32 {
+    K1 * (1.0 - B + B * len as f32 / average_len.max(1.0))
+}
+
+/// `idf · f·(k1+1) / (f + norm)`; never more than [`best`].
+pub fn weight(idf: f32, frequency: u16, norm: f32) -> f32 {
     let f = f32::from(frequency);
-    idf * f * (K1 + 1.0) / (f + K1 * (1.0 - B + B * len as f32 / average_len.max(1.0)))
+    idf * f * (K1 + 1.0) / (f + norm)
+}
+
+/// What a word is worth at most, however often it occurs.
+pub fn best(idf: f32) -> f32 {
+    idf * (K1 + 1.0)
 }

@@ -7,4 +7,4 @@ pub mod question;
 pub mod words;
 
 pub use question::terms_of_question;
-pub use words::terms;
+pub use words::{Words, analyse, terms};

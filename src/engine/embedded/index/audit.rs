@@ -1,0 +1,40 @@
+//! Whether the index says of each version what truth says: one pass over all lists sums up what is indexed
+//! per version, so that a missing, a foreign and a changed posting all show, and `verify` asks version by version.
+
+use super::postings::{Postings, TermId, mix};
+use super::{Inner, frequencies};
+use crate::error::Result;
+use crate::lexical;
+use crate::model::Memory;
+
+/// The index's content at one moment, summed up.
+pub struct Audit<'a> {
+    inner: std::sync::RwLockReadGuard<'a, Inner>,
+    sums: Vec<u64>,
+}
+
+/// What one posting adds to its version's sum. Sums wrap, and do not depend on the order.
+fn share(term: TermId, frequency: u16) -> u64 {
+    mix(term ^ u64::from(frequency).rotate_left(48))
+}
+
+impl<'a> Audit<'a> {
+    pub(super) fn of(inner: std::sync::RwLockReadGuard<'a, Inner>) -> Result<Self> {
+        let mut sums = vec![0u64; inner.columns.next_vid() as usize];
+        inner.for_each_list(|term, bytes| {
+            for (vid, frequency) in Postings::new(bytes) {
+                if let Some(sum) = sums.get_mut(vid as usize) {
+                    *sum = sum.wrapping_add(share(term, frequency));
+                }
+            }
+        })?;
+        Ok(Self { inner, sums })
+    }
+
+    /// Whether words, length and columns of a version are what `memory` makes them.
+    pub fn agrees(&self, vid: u32, memory: &Memory) -> bool {
+        let words = lexical::analyse(&memory.text);
+        let sum = frequencies(&words.terms).iter().fold(0u64, |sum, (term, n)| sum.wrapping_add(share(*term, *n)));
+        self.sums.get(vid as usize) == Some(&sum) && self.inner.columns.describe(vid, memory, words.len)
+    }
+}
