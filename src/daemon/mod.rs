@@ -1,4 +1,1 @@
-//! The process `memoriad`.
-
-pub mod logs;
-pub mod watch;
+//! (to be written)
