@@ -243,10 +243,14 @@ impl Commit {
         Ok(Self { parents, added, removed, author, verb, note, at, op })
     }
 
-    /// `BLAKE3("memoria commit 1" ‖ canonical bytes)`.
     pub fn id(&self) -> CommitId {
+        Self::id_of(&self.encode())
+    }
+
+    /// `BLAKE3("memoria commit 1" ‖ canonical bytes)`.
+    pub fn id_of(canonical: &[u8]) -> CommitId {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(b"memoria commit 1").update(&self.encode());
+        hasher.update(b"memoria commit 1").update(canonical);
         CommitId(*hasher.finalize().as_bytes())
     }
 }

@@ -42,9 +42,7 @@ pub struct Version {
 }
 
 macro_rules! named_enum {
-    ($(#[$doc:meta])* $name:ident, $what:literal, {
-        $($(#[$vdoc:meta])* $variant:ident = $number:literal, $word:literal;)*
-    }) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, { $($(#[$vdoc:meta])* $variant:ident = $number:literal, $word:literal;)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[repr(u8)]
@@ -157,6 +155,17 @@ pub struct Origin {
 }
 
 impl Memory {
+    /// Whether both say the same: everything but where it came from and when. What merging compares too.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let said = |memory: &Self| (memory.kind, memory.trust, memory.confidence, memory.expires_at, memory.pinned);
+        said(self) == said(other)
+            && self.text == other.text
+            && self.tags == other.tags
+            && self.project == other.project
+            && self.subject == other.subject
+            && self.metadata == other.metadata
+    }
+
     /// A judgement of expiry at a moment: reads at a past commit use the commit's time.
     pub fn is_expired_at(&self, at: Time) -> bool {
         self.expires_at.is_some_and(|expires_at| expires_at <= at)
