@@ -50,7 +50,7 @@ pub fn rfc3339(time: Time) -> String {
     }
 }
 
-/// How long ago, in the largest unit that says something: `just now`, `3 min ago`, `2 h ago`, `5 days ago`, or the date.
+/// How long ago, in the largest unit that says something: `just now`, `3 min ago`, `5 days ago`, or the date.
 pub fn ago(time: Time, now: Time) -> String {
     let since = now.since(time);
     match since {

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod name;
 pub mod query;
 pub mod report;
+pub mod text;
 pub mod time;
 
 pub use change::{Applied, Change, Expect, Outcome, Write};

@@ -1,0 +1,217 @@
+//! The tools: what an agent is shown of each (`tools.json`) and how a call's arguments become a request.
+//! Names and parameters are Memoria's, so that rules written for it keep working. It never answers a call.
+
+use std::sync::Arc;
+
+use rmcp::model::{ProtocolVersion, Tool};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::arguments::Arguments;
+use crate::error::{Error, Result};
+use crate::model::{Filter, Page, ProjectId, SessionId, SubjectId};
+use crate::wire::message::{Correct, List, Place, Purge, PurgeTarget, Request, Retrieve, SessionScope, Store, Target};
+
+/// In the order in which they are listed.
+pub const NAMES: [&str; 5] = ["memory_store", "memory_retrieve", "memory_list", "memory_correct", "memory_purge"];
+
+/// Memories in one answer: enough for anyone, and far below the longest reply that the wire carries.
+const TOP_K_MAX: u32 = 100;
+const LIMIT_MAX: u32 = 500;
+
+/// One call, understood.
+pub struct Call {
+    pub request: Request,
+    pub asked: Asked,
+}
+
+/// What the reply must know of the call.
+#[derive(Clone, Copy, Default)]
+pub struct Asked {
+    /// Of a listing: how many memories come before it.
+    pub offset: u32,
+    /// The agent asked about a place by name, so the reply names each memory's.
+    pub shows_projects: bool,
+}
+
+/// `tools.json`, with what a memory looks like put into each output schema.
+fn all() -> Vec<Tool> {
+    #[derive(Deserialize)]
+    struct File {
+        memory: Value,
+        tools: Vec<Tool>,
+    }
+    // A test reads the file, so it is right in every build.
+    let Ok(File { memory, mut tools }) = serde_json::from_str(include_str!("tools.json")) else { return Vec::new() };
+    for tool in &mut tools {
+        if let Some(schema) = &mut tool.output_schema {
+            Arc::make_mut(schema).insert("$defs".to_owned(), json!({ "memory": memory }));
+        }
+    }
+    tools
+}
+
+/// The tools as this protocol version knows them: annotations since 2025-03-26, output schemas since 2025-06-18.
+pub fn listed(version: Option<&ProtocolVersion>) -> Vec<Tool> {
+    let mut tools = all();
+    for tool in &mut tools {
+        if version.is_some_and(|version| *version < ProtocolVersion::V_2025_03_26) {
+            tool.annotations = None;
+        }
+        if version.is_some_and(|version| *version < ProtocolVersion::V_2025_06_18) {
+            tool.output_schema = None;
+        }
+    }
+    tools
+}
+
+/// `None` when there is no such tool; an error is a sentence for the model.
+pub fn read(name: &str, given: Map<String, Value>) -> Option<Result<Call>> {
+    let tool = NAMES.into_iter().find(|known| *known == name)?;
+    let mut arguments = Arguments::new(tool, given);
+    Some(understood(tool, &mut arguments).and_then(|call| arguments.end().map(|()| call)))
+}
+
+fn understood(tool: &'static str, from: &mut Arguments) -> Result<Call> {
+    // There are no branches yet; `main` is what everything happens on.
+    if let Some(branch) = from.text("branch")?.filter(|branch| branch != "main") {
+        let branch: String = branch.chars().filter(|c| !c.is_control()).take(60).collect();
+        return Err(Error::not_found(format!("there is no branch `{branch}`, only `main`. Leave `branch` out.")));
+    }
+    from.known.clear();
+    let mut asked = Asked::default();
+    let request = match tool {
+        "memory_store" => Request::Store(store(from)?),
+        "memory_retrieve" => Request::Retrieve(retrieve(from)?),
+        "memory_list" => Request::List(list(from)?),
+        "memory_correct" => Request::Correct(correct(from)?),
+        _ => Request::Purge(purge(from)?),
+    };
+    match &request {
+        Request::List(list) => asked = Asked { offset: list.page.offset, shows_projects: list.place != Place::Here },
+        Request::Retrieve(retrieve) => asked.shows_projects = retrieve.place != Place::Here,
+        _ => {}
+    }
+    Ok(Call { request, asked })
+}
+
+fn store(from: &mut Arguments) -> Result<Store> {
+    Ok(Store {
+        text: from.required_text("content")?,
+        kind: from.parsed("memory_type", str::parse)?,
+        tags: from.texts("tags")?,
+        trust: from.parsed("trust_tier", str::parse)?,
+        place: match place(from)? {
+            Place::Everywhere => {
+                let why = "`project`: a memory is stored in one project; give \"global\" to share it with all.";
+                return Err(Error::invalid(why));
+            }
+            place => place,
+        },
+        session: session(from)?,
+        subject: subject(from)?,
+        metadata: from.object("extra_metadata")?,
+        observed_at: None,
+        source: None,
+    })
+}
+
+fn retrieve(from: &mut Arguments) -> Result<Retrieve> {
+    let question = from.required_text("query")?;
+    let top_k = from.number("top_k", 0, 1..=TOP_K_MAX)?;
+    let max_tokens = from.number("max_tokens", 0, 1..=u32::MAX)?;
+    let filter = Filter {
+        kinds: from.words("memory_types")?,
+        tags: from.texts("tags")?,
+        session: session(from)?,
+        subject: subject(from)?,
+        ..Filter::default()
+    };
+    let session_scope = match from.text("session_scope")?.as_deref() {
+        None => SessionScope::Prefer,
+        Some("prefer" | "only") if filter.session.is_none() => {
+            return Err(Error::invalid("`session_scope` says how to treat `session_id`: give that too, or neither."));
+        }
+        Some("prefer") => SessionScope::Prefer,
+        Some("only") => SessionScope::Only,
+        Some(_) => return Err(Error::invalid("`session_scope` must be \"prefer\" or \"only\".")),
+    };
+    let explain = from.flag("explain", &["basic", "verbose", "analyze", "true"], &["none", "false"])?;
+    Ok(Retrieve { question, top_k, max_tokens, place: place(from)?, filter, session_scope, explain })
+}
+
+fn list(from: &mut Arguments) -> Result<List> {
+    let page =
+        Page { limit: from.number("limit", 20, 1..=LIMIT_MAX)?, offset: from.number("offset", 0, 0..=u32::MAX)? };
+    let filter = Filter {
+        kinds: from.words("memory_type")?,
+        tags: from.texts("tags")?,
+        session: session(from)?,
+        subject: subject(from)?,
+        trust: from.parsed("trust_tier", str::parse)?,
+        ..Filter::default()
+    };
+    Ok(List { place: place(from)?, filter, page })
+}
+
+fn correct(from: &mut Arguments) -> Result<Correct> {
+    let id = from.text("memory_id")?;
+    let question = from.text("query")?;
+    let text = from.required_text("new_content")?;
+    let reason = from.text("reason")?;
+    let filter = Filter { kinds: from.words("memory_types")?, session: session(from)?, ..Filter::default() };
+    let place = place(from)?;
+    let target = match (id, question) {
+        (Some(id), None) if filter == Filter::default() && place == Place::Here => Target::Id(id),
+        (Some(_), None) => {
+            let why = "`memory_types`, `session_id` and `project` narrow a `query`: leave them out with `memory_id`.";
+            return Err(Error::invalid(why));
+        }
+        (None, Some(question)) => Target::Question { question, place, filter },
+        _ => return Err(Error::invalid("memory_correct needs either `memory_id` or `query`.")),
+    };
+    Ok(Correct { target, text, reason, trust: None, tags: None })
+}
+
+fn purge(from: &mut Arguments) -> Result<Purge> {
+    let ids = from.parsed("memory_id", |text| Ok(id_list(text)))?;
+    let topic = from.text("topic")?;
+    let session = session(from)?;
+    let kinds = from.words("memory_types")?;
+    let place = place(from)?;
+    let reason = from.text("reason")?;
+    if !kinds.is_empty() && session.is_none() {
+        return Err(Error::invalid("`memory_types` narrows `session_id`: give that too, or leave both out."));
+    }
+    if place != Place::Here && topic.is_none() {
+        return Err(Error::invalid("`project` narrows `topic`: give that too, or leave `project` out."));
+    }
+    let target = match (ids, topic, session) {
+        (Some(ids), None, None) if !ids.is_empty() => PurgeTarget::Ids(ids),
+        (None, Some(topic), None) => PurgeTarget::Topic { topic, place },
+        (None, None, Some(session)) => PurgeTarget::Session { session, kinds },
+        _ => return Err(Error::invalid("memory_purge needs exactly one of `memory_id`, `topic` and `session_id`.")),
+    };
+    Ok(Purge { target, reason })
+}
+
+fn id_list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}
+
+fn session(from: &mut Arguments) -> Result<Option<SessionId>> {
+    from.parsed("session_id", |text| SessionId::new(text))
+}
+
+fn subject(from: &mut Arguments) -> Result<Option<SubjectId>> {
+    from.parsed("subject_id", |text| SubjectId::new(text))
+}
+
+fn place(from: &mut Arguments) -> Result<Place> {
+    let place = from.parsed("project", |text| match text {
+        "global" => Ok(Place::Global),
+        "*" => Ok(Place::Everywhere),
+        name => ProjectId::new(name).map(Place::Named),
+    })?;
+    Ok(place.unwrap_or_default())
+}
