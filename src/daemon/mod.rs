@@ -1,1 +1,4 @@
-//! (to be written)
+//! The process `memoriad`.
+
+pub mod logs;
+pub mod watch;

@@ -3,7 +3,9 @@
 //! so that both mean the same by a word. Nothing here knows a store.
 
 pub mod bm25;
+mod fold;
 pub mod question;
+mod stem;
 pub mod words;
 
 pub use question::terms_of_question;

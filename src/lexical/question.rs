@@ -1,16 +1,87 @@
 //! A natural question to weighted terms: every word is optional, and the words that only make it a question
-//! weigh little.
+//! weigh nothing, unless the question has no others.
 
-use super::words;
+use super::words::{self, Shape};
 use crate::model::Term;
 
-/// Distinct terms of a question, in order of first appearance.
+/// What an identifier's joined form adds to the parts that it repeats: enough to put the exact name first,
+/// little enough that a text with the parts alone still answers.
+const JOINED_WEIGHT: f32 = 0.5;
+/// Two characters of which one is a particle say little.
+const PARTICLE_WEIGHT: f32 = 0.2;
+
+/// English words that carry a question, not its subject. Sorted, for the binary search.
+#[rustfmt::skip]
+const STOP_WORDS: &[&str] = &[
+    "a", "about", "after", "am", "an", "and", "any", "are", "arent", "as", "at", "be", "because", "been", "before",
+    "being", "both", "but", "by", "can", "cannot", "cant", "could", "couldnt", "did", "didnt", "do", "does", "doesnt",
+    "doing", "dont", "during", "each", "for", "from", "further", "had", "has", "hasnt", "have", "havent", "having",
+    "he", "her", "here", "hers", "herself", "him", "himself", "his", "how", "i", "id", "if", "ill", "im", "in",
+    "into", "is", "isnt", "it", "its", "itself", "ive", "just", "me", "might", "mine", "more", "most", "must", "my",
+    "myself", "of", "on", "or", "other", "our", "ours", "ourselves", "please", "shall", "she", "should", "shouldnt",
+    "so", "some", "such", "tell", "than", "that", "thats", "the", "their", "theirs", "them", "themselves", "then",
+    "there", "these", "they", "theyre", "this", "those", "to", "too", "us", "very", "was", "wasnt", "we", "were",
+    "werent", "what", "whats", "when", "where", "which", "while", "who", "whom", "whos", "whose", "why", "will",
+    "with", "wont", "would", "wouldnt", "you", "your", "youre", "yours", "yourself",
+];
+
+/// Chinese particles, pronouns and question words, by their characters.
+const PARTICLES: &str = "的了吗呢吧啊呀嘛么什怎哪谁几是在有和与及或我你您他她它们这那个请";
+
+/// Distinct terms of a question, in order of first appearance; empty only for a text without words.
 pub fn terms_of_question(question: &str) -> Vec<Term> {
-    let mut out: Vec<Term> = Vec::new();
-    for text in words::terms(question) {
-        if !out.iter().any(|term| term.text == text) {
-            out.push(Term { text, weight: 1.0 });
+    let mut all: Vec<Term> = Vec::new();
+    words::each(question, |word, shape| {
+        let weight = weight(&word, shape);
+        let text = words::stemmed(word, shape);
+        match all.iter_mut().find(|term| term.text == text) {
+            Some(term) => term.weight = term.weight.max(weight),
+            None => all.push(Term { text, weight }),
         }
+    });
+    if all.iter().any(|term| term.weight > 0.0) {
+        all.retain(|term| term.weight > 0.0);
+    } else {
+        all.iter_mut().for_each(|term| term.weight = 1.0);
     }
-    out
+    all
+}
+
+fn weight(word: &str, shape: Shape) -> f32 {
+    match shape {
+        Shape::Word if STOP_WORDS.binary_search(&word).is_ok() => 0.0,
+        Shape::Word | Shape::Lone => 1.0,
+        Shape::Joined => JOINED_WEIGHT,
+        // The bigrams say it better.
+        Shape::Character => 0.0,
+        Shape::Bigram => match word.chars().filter(|c| PARTICLES.contains(*c)).count() {
+            0 => 1.0,
+            1 => PARTICLE_WEIGHT,
+            _ => 0.0,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(question: &str) -> Vec<String> {
+        terms_of_question(question).into_iter().map(|term| term.text).collect()
+    }
+
+    #[test]
+    fn stop_words_are_sorted() {
+        assert!(STOP_WORDS.is_sorted());
+    }
+
+    #[test]
+    fn question_words_weigh_nothing_unless_there_are_no_others() {
+        assert_eq!(texts("What is the retry limit of the client?"), ["retri", "limit", "client"]);
+        assert_eq!(texts("who are you"), ["who", "ar", "you"]);
+        assert_eq!(texts("我们的数据库用什么？"), ["的数", "数据", "据库", "库用", "用什"]);
+        assert_eq!(texts("猫"), ["猫"]);
+        assert_eq!(texts("什么"), ["什", "什么", "么"]);
+        assert!(texts(" ?! ").is_empty());
+    }
 }

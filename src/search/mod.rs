@@ -1,1 +1,53 @@
-//! (to be written)
+//! What turns candidates into an answer: scores, a cut-off, an order, a budget. `rank` is pure and knows no engine;
+//! the functions here ask an engine once and hand on what it found. Vectors will be scored beside the words and
+//! meet them in `rank`, before the priors.
+
+mod rank;
+mod similar;
+
+pub use rank::{Parts, Ranked, RankedHit, Ranking, rank};
+pub use similar::similar;
+
+use crate::engine::{At, Engine};
+use crate::error::{Error, Result};
+use crate::lexical;
+use crate::model::{Filter, Query, Version};
+
+/// Candidates that the engine brings at least. The neighbours' share and the priors move a memory by some places,
+/// not by hundreds: LoCoMo's recall at 10 does not grow beyond this many.
+const CANDIDATES_MIN: usize = 60;
+/// And for each hit that is wanted, since near-duplicates are put behind.
+const CANDIDATES_PER_HIT: usize = 3;
+/// How many memories before and after one in its session speak for it.
+const AROUND: u8 = 2;
+/// The second-best must stay this far behind the best (as a share of it) for `best` to decide between them.
+const CLEAR_LEAD: f32 = 0.85;
+
+/// Answers a question from a state.
+pub async fn retrieve(engine: &impl Engine, at: &At, question: &str, filter: Filter, ask: &Ranking) -> Result<Ranked> {
+    let terms = lexical::terms_of_question(question);
+    if terms.is_empty() {
+        return Ok(Ranked::default());
+    }
+    let limit = CANDIDATES_MIN.max(ask.top_k.saturating_mul(CANDIDATES_PER_HIT));
+    let query = Query { terms, filter, limit, around: AROUND };
+    let candidates = engine.candidates(at, &query).await?;
+    Ok(rank(&query.terms, candidates, ask))
+}
+
+/// The one memory that a question means; refused when there is none, or when two are about as good.
+pub async fn best(engine: &impl Engine, at: &At, question: &str, filter: Filter, ask: &Ranking) -> Result<Version> {
+    let ask = Ranking { top_k: 2, max_tokens: 0, ..ask.clone() };
+    let mut hits = retrieve(engine, at, question, filter, &ask).await?.hits.into_iter();
+    let Some(best) = hits.next() else {
+        return Err(Error::not_found("no memory answers that question: name one by its id, or ask with its own words"));
+    };
+    if let Some(second) = hits.next().filter(|second| second.score > best.score * CLEAR_LEAD) {
+        return Err(Error::ambiguous(format!(
+            "two memories answer that question about as well ({} and {}): name one by its id",
+            &best.version.memory.id.to_string()[..8],
+            &second.version.memory.id.to_string()[..8]
+        )));
+    }
+    Ok(best.version)
+}
