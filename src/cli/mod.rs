@@ -1,1 +1,215 @@
-//! (to be written)
+//! The command line: one file per command that people type. It prints and never decides: what is true comes from the
+//! daemon, by `ask.rs`. `terminal.rs` makes text safe and fitting, `json.rs` and `text.rs` shape memories, `exit.rs`
+//! holds the exit codes.
+
+mod ask;
+mod completions;
+mod config;
+mod correct;
+mod demo;
+mod exit;
+mod json;
+mod list;
+mod log;
+mod logs;
+mod mcp;
+mod process;
+mod purge;
+mod restart;
+mod retrieve;
+mod service;
+mod show;
+mod start;
+mod status;
+mod stop;
+mod store;
+mod terminal;
+mod text;
+mod verify;
+mod what;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind as Clap;
+use clap::{Parser, Subcommand};
+
+use crate::error::{Error, Result};
+use exit::Exit;
+use terminal::Out;
+
+const OVERVIEW: &str = "\
+Memoria: one memory for every coding agent on this machine.
+
+  memoria demo                             see it work, in a temporary folder
+  claude mcp add memoria -- memoria mcp    give it to Claude Code
+
+  memoria store \"We deploy with Buildkite\"
+  memoria retrieve \"how do we deploy?\"
+  memoria list                             what it knows, newest first
+  memoria status                           how it is
+
+`memoria --help` lists every command, `memoria help COMMAND` explains one.
+";
+
+#[derive(Parser)]
+#[command(name = "memoria", version, about = "One memory for every coding agent on this machine", after_help = exit::HELP)]
+#[command(max_term_width = 80)]
+struct Cli {
+    /// Answer in JSON, for scripts
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve one agent: MCP on stdin and stdout (what agents start)
+    #[command(after_help = "Example, in an agent's configuration:\n  \
+        {\"mcpServers\": {\"memoria\": {\"command\": \"memoria\", \"args\": [\"mcp\"]}}}")]
+    Mcp,
+    Store(store::Args),
+    Retrieve(retrieve::Args),
+    List(list::Args),
+    Show(show::Args),
+    Correct(correct::Args),
+    Purge(purge::Args),
+    Log(log::Args),
+    /// Show how the daemon is: memory, store, sessions, last error
+    #[command(after_help = "Examples:\n  memoria status\n  memoria status --json")]
+    Status,
+    Logs(logs::Args),
+    /// Start the daemon and wait until it is ready
+    #[command(after_help = "Example:\n  memoria start\n\nAgents start it by themselves; \
+        `memoria service install` starts it at login.")]
+    Start,
+    /// Stop the daemon once it has finished what it is doing
+    #[command(after_help = "Example:\n  memoria stop\n\nThe next agent or command starts it again.")]
+    Stop,
+    Restart(restart::Args),
+    Service(service::Args),
+    /// Check everything that the store promises
+    #[command(after_help = "Examples:\n  memoria verify\n  memoria verify --json")]
+    Verify,
+    Config(config::Args),
+    /// See it work in a temporary folder: two agents, a crash
+    #[command(after_help = "Example:\n  memoria demo\n\nIt takes a few seconds and leaves nothing behind.")]
+    Demo,
+    Completions(completions::Args),
+}
+
+/// Runs what was typed. `memoria mcp`, which agents wait for, goes past the parser.
+pub fn run() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    let command = match (words.next(), words.next()) {
+        (Some(word), None) if word == "mcp" => return report(&Out::new(false), mcp::run().map(|()| Exit::Ok)),
+        (None, _) => {
+            let out = Out::new(false);
+            return report(&out, out.print(OVERVIEW).map(|()| Exit::Ok));
+        }
+        _ => Cli::try_parse(),
+    };
+    match command {
+        Ok(cli) => {
+            let out = Out::new(cli.json);
+            let done = run_command(cli.command, &out);
+            report(&out, done)
+        }
+        Err(refusal) => refuse(&refusal),
+    }
+}
+
+fn run_command(command: Command, out: &Out) -> Result<Exit> {
+    match command {
+        Command::Mcp => mcp::run().map(|()| Exit::Ok),
+        Command::Demo => demo::run(out),
+        Command::Completions(args) => completions::run(&args, out),
+        Command::Config(args) => config::run(&args, out),
+        Command::Logs(args) => logs::run(&args, out),
+        command => ask::block_on(talk(command, out)),
+    }
+}
+
+/// The commands that speak with the daemon.
+async fn talk(command: Command, out: &Out) -> Result<Exit> {
+    match command {
+        Command::Store(args) => store::run(args, out).await,
+        Command::Retrieve(args) => retrieve::run(args, out).await,
+        Command::List(args) => list::run(args, out).await,
+        Command::Show(args) => show::run(args, out).await,
+        Command::Correct(args) => correct::run(args, out).await,
+        Command::Purge(args) => purge::run(args, out).await,
+        Command::Log(args) => log::run(args, out).await,
+        Command::Status => status::run(out).await,
+        Command::Start => start::run(out).await,
+        Command::Stop => stop::run(out).await,
+        Command::Restart(args) => restart::run(&args, out).await,
+        Command::Service(args) => service::run(&args, out).await,
+        Command::Verify => verify::run(out).await,
+        Command::Mcp | Command::Demo | Command::Completions(_) | Command::Config(_) | Command::Logs(_) => {
+            Err(Error::internal("this command does not speak with the daemon"))
+        }
+    }
+}
+
+/// Errors go to stderr as a sentence, or to stdout as JSON for a script that reads it there.
+fn report(out: &Out, done: Result<Exit>) -> ExitCode {
+    let exit = done.unwrap_or_else(|error| {
+        if out.json {
+            let _ = out.line(&json::error(json::kind_of(error.kind), &error.message).to_string());
+        } else {
+            eprintln!("memoria: {}", terminal::safe(&error.message));
+        }
+        error.kind.into()
+    });
+    exit.into()
+}
+
+/// What clap has to say: help and version are no errors; the rest is, with exit code 2.
+fn refuse(refusal: &clap::Error) -> ExitCode {
+    let is_help = matches!(refusal.kind(), Clap::DisplayHelp | Clap::DisplayVersion);
+    if !is_help && std::env::args_os().any(|word| word == "--json") {
+        let text = refusal.to_string();
+        let sentence = text.split("\n\nUsage").next().unwrap_or(&text).split("\n\nFor more").next().unwrap_or(&text);
+        let sentence = sentence.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
+        println!("{}", json::error("usage", &sentence));
+    } else {
+        // A closed pipe is the reader's choice.
+        let _ = refusal.print();
+    }
+    if is_help { Exit::Ok.into() } else { Exit::Usage.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example_and_fits_80_columns() {
+        fn check(command: &clap::Command) {
+            for sub in command.get_subcommands() {
+                let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("xample") || sub.has_subcommands(), "`{}` has no example", sub.get_name());
+                let all = sub.clone().render_help().to_string();
+                let wide = all.lines().find(|line| line.chars().count() > 80);
+                assert_eq!(wide, None, "in the help of `{}`", sub.get_name());
+                check(sub);
+            }
+        }
+        let mut all = Cli::command();
+        all.build();
+        check(&all);
+    }
+
+    #[test]
+    fn overview_fits_80_columns() {
+        assert!(OVERVIEW.lines().all(|line| line.len() <= 80));
+    }
+}

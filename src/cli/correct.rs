@@ -1,0 +1,82 @@
+//! `memoria correct`: a new text for a memory that is known; the old one stays in its history.
+
+use serde_json::json;
+
+use crate::error::{Error, Result};
+use crate::model::Trust;
+use crate::wire::message::{Correct, Corrected, Request, Response, Target};
+
+use super::ask::{ask, unexpected};
+use super::exit::Exit;
+use super::terminal::{Out, Paint, Style};
+use super::what::{self, Which};
+use super::{json, text};
+
+/// Replace the text of a memory; the old one stays in its history
+#[derive(clap::Args)]
+#[command(
+    override_usage = "memoria correct [OPTIONS] ID TEXT\n       memoria correct [OPTIONS] --question QUESTION TEXT"
+)]
+#[command(
+    after_help = "Examples:\n  memoria correct 1a2b3c4d \"We deploy with Buildkite\" --reason \"moved in May\"\n  \
+    memoria correct --question \"how do we deploy?\" \"We deploy with Buildkite\""
+)]
+pub struct Args {
+    /// The memory's id or a unique prefix, then the new text (`-`: from stdin)
+    #[arg(required = true, num_args = 1..=2, value_names = ["ID", "TEXT"])]
+    words: Vec<String>,
+    /// Correct the one memory that answers this, in place of an id
+    #[arg(long)]
+    question: Option<String>,
+    /// Why; kept in the history
+    #[arg(long)]
+    reason: Option<String>,
+    /// From T1 (you verified it, the default) to T4
+    #[arg(long, value_parser = what::trust(), hide_possible_values = true)]
+    trust: Option<Trust>,
+    #[command(flatten)]
+    which: Which,
+}
+
+pub async fn run(mut args: Args, out: &Out) -> Result<Exit> {
+    let text = what::text(args.words.pop().unwrap_or_default())?;
+    let target = match (args.words.pop(), args.question) {
+        (Some(id), None) => Target::Id(id),
+        (None, Some(question)) => Target::Question { question, place: args.which.place(), filter: args.which.filter() },
+        (None, None) => {
+            return Err(Error::invalid("which memory? Type `memoria correct ID TEXT`, or --question QUESTION TEXT"));
+        }
+        (Some(_), Some(_)) => return Err(Error::invalid("give an id or --question, not both")),
+    };
+    let request = Correct { target, text, reason: args.reason, trust: args.trust, tags: None };
+    let Response::Corrected(corrected) = ask(Request::Correct(request)).await? else { return Err(unexpected()) };
+    out.answer(|| as_json(&corrected), |style| as_text(&corrected, style))?;
+    Ok(Exit::Ok)
+}
+
+fn as_json(corrected: &Corrected) -> serde_json::Value {
+    json::memory_with(
+        &corrected.memory,
+        json!({
+            "before": corrected.before,
+            "is_unchanged": corrected.is_unchanged,
+            "masked": json::masked(&corrected.masked),
+            "commit": corrected.commit.map(|commit| commit.to_string()),
+        }),
+    )
+}
+
+fn as_text(corrected: &Corrected, style: &Style) -> String {
+    let id = style.paint(Paint::Yellow, &corrected.memory.short_id());
+    if corrected.is_unchanged {
+        return format!("{id} says that already: nothing was written.\n");
+    }
+    let mut out = format!("Corrected {id}\n");
+    let marked = |mark: &str, paint, text: &str| {
+        let block = style.block(text, 2);
+        block.lines().map(|line| format!("{}\n", style.paint(paint, &line.replacen(' ', mark, 1)))).collect::<String>()
+    };
+    out += &marked("-", Paint::Red, &corrected.before);
+    out += &marked("+", Paint::Green, &corrected.memory.memory.text);
+    out + &text::masked(&corrected.masked, style)
+}

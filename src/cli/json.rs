@@ -1,0 +1,127 @@
+//! The shapes of `--json`: a memory is `{id, text, kind, tags, trust, project, origin, created_at, …}`, everywhere.
+
+use serde_json::{Map, Value, json};
+
+use crate::clock::rfc3339;
+use crate::error::ErrorKind;
+use crate::model::{Author, Masked};
+use crate::wire::message::{LogEntry, Parts, Shaped};
+
+pub fn memory(shaped: &Shaped) -> Map<String, Value> {
+    let memory = &shaped.memory;
+    let origin = &memory.origin;
+    let fields = json!({
+        "id": memory.id.to_string(),
+        "short_id": shaped.short_id(),
+        "version": shaped.version.to_string(),
+        "text": memory.text,
+        "kind": memory.kind.as_str(),
+        "tags": memory.tags,
+        "trust": memory.trust.as_str(),
+        "confidence": f64::from(memory.confidence.0) / 1000.0,
+        "project": memory.project.as_ref().map(|p| p.as_str()),
+        "session": memory.session.as_ref().map(|s| s.as_str()),
+        "subject": memory.subject.as_ref().map(|s| s.as_str()),
+        "origin": {
+            "source": origin.source.as_str(),
+            "agent": origin.agent,
+            "agent_version": origin.agent_version,
+            "session": origin.session.as_ref().map(|s| s.as_str()),
+            "tool": origin.tool,
+            "file": origin.file,
+        },
+        "created_at": rfc3339(memory.created_at),
+        "observed_at": rfc3339(memory.observed_at),
+        "expires_at": memory.expires_at.map(rfc3339),
+        "pinned": memory.pinned,
+        "metadata": metadata(&memory.metadata),
+        "flags": shaped.flags,
+    });
+    match fields {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// A memory with more to say about it.
+pub fn memory_with(shaped: &Shaped, more: Value) -> Value {
+    let mut fields = memory(shaped);
+    if let Value::Object(more) = more {
+        fields.extend(more);
+    }
+    Value::Object(fields)
+}
+
+pub fn memories(list: &[Shaped]) -> Vec<Value> {
+    list.iter().map(|shaped| Value::Object(memory(shaped))).collect()
+}
+
+fn metadata(text: &str) -> Value {
+    if text.is_empty() { json!({}) } else { serde_json::from_str(text).unwrap_or_else(|_| json!(text)) }
+}
+
+pub fn masked(list: &[Masked]) -> Value {
+    list.iter().map(|m| json!({"what": m.what, "count": m.count})).collect()
+}
+
+/// Six digits say all that an `f32` of this size knows.
+pub fn number(value: f32) -> f64 {
+    (f64::from(value) * 1e6).round() / 1e6
+}
+
+pub fn parts(parts: &Parts) -> Value {
+    let terms: Map<String, Value> =
+        parts.terms.iter().map(|(term, share)| (term.clone(), json!(number(*share)))).collect();
+    json!({
+        "lexical": number(parts.lexical),
+        "neighbours": number(parts.neighbours),
+        "trust": number(parts.trust),
+        "age": number(parts.age),
+        "project": number(parts.project),
+        "terms": terms,
+    })
+}
+
+pub fn commit(entry: &LogEntry) -> Map<String, Value> {
+    let Author { agent, agent_version, session } = &entry.author;
+    let fields = json!({
+        "id": entry.commit.to_string(),
+        "parents": entry.parents.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "author": {"agent": agent, "agent_version": agent_version, "session": session.as_str()},
+        "verb": entry.verb,
+        "note": entry.note,
+        "at": rfc3339(entry.at),
+        "added": entry.added,
+        "removed": entry.removed,
+        "touched": entry.touched.iter()
+            .map(|(id, text)| json!({"id": id.to_string(), "text": text})).collect::<Vec<_>>(),
+    });
+    match fields {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+pub fn error(kind: &str, message: &str) -> Value {
+    json!({"error": {"kind": kind, "message": message}})
+}
+
+pub fn kind_of(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Invalid => "invalid",
+        ErrorKind::NotFound => "not_found",
+        ErrorKind::Ambiguous => "ambiguous",
+        ErrorKind::Conflict => "conflict",
+        ErrorKind::TooLarge => "too_large",
+        ErrorKind::Full => "full",
+        ErrorKind::Denied => "denied",
+        ErrorKind::Unavailable => "unavailable",
+        ErrorKind::ShuttingDown => "shutting_down",
+        ErrorKind::Corrupt => "corrupt",
+        ErrorKind::Expired => "expired",
+        ErrorKind::Unknown => "unknown",
+        ErrorKind::Protocol => "protocol",
+        ErrorKind::Cancelled => "cancelled",
+        ErrorKind::Internal => "internal",
+    }
+}

@@ -1,0 +1,78 @@
+//! `memoria list`: what is known, newest first.
+
+use serde_json::json;
+
+use crate::clock;
+use crate::error::Result;
+use crate::model::{Filter, Page, Time};
+use crate::wire::message::{List, Listed, Request, Response};
+
+use super::ask::{ask, unexpected};
+use super::exit::Exit;
+use super::json;
+use super::terminal::{Out, Paint, Style, plural};
+use super::what::{self, Which};
+
+/// List memories, newest first
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  memoria list --kind procedural --since 3d\n  \
+    memoria list --agent claude-code --limit 0 --json")]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Only what this agent stored
+    #[arg(long)]
+    agent: Option<String>,
+    /// Observed since: 14:00, 2026-05-01, 2h ago
+    #[arg(long, value_name = "WHEN", value_parser = what::when)]
+    since: Option<Time>,
+    /// At most this many; 0 is all
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: u32,
+}
+
+pub async fn run(args: Args, out: &Out) -> Result<Exit> {
+    let request = List {
+        place: args.which.place(),
+        filter: Filter { agent: args.agent, since: args.since, ..args.which.filter() },
+        page: Page { offset: 0, limit: args.limit },
+    };
+    let Response::Listed(listed) = ask(Request::List(request)).await? else { return Err(unexpected()) };
+    out.answer(
+        || json!({"memories": json::memories(&listed.memories), "total": listed.total}),
+        |style| as_text(&listed, style, clock::now()),
+    )?;
+    Ok(Exit::Ok)
+}
+
+const COLUMNS: [(&str, Paint); 5] = [
+    ("ID", Paint::Yellow),
+    ("KIND", Paint::Cyan),
+    ("TRUST", Paint::Plain),
+    ("WHEN", Paint::Dim),
+    ("TEXT", Paint::Plain),
+];
+
+fn as_text(listed: &Listed, style: &Style, now: Time) -> String {
+    if listed.memories.is_empty() {
+        return "No memories here yet. `memoria store TEXT` keeps one; `--project \"*\"` lists all projects.\n"
+            .to_owned();
+    }
+    let rows: Vec<_> = listed
+        .memories
+        .iter()
+        .map(|shaped| {
+            let memory = &shaped.memory;
+            let when = clock::ago(memory.observed_at, now);
+            vec![shaped.short_id(), memory.kind.to_string(), memory.trust.to_string(), when, memory.text.clone()]
+        })
+        .collect();
+    let shown = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+    let total = plural(listed.total, "memory", "memories");
+    let footer = if shown < listed.total {
+        format!("{shown} of {total}; `--limit 0` lists all.\n")
+    } else {
+        format!("{total}.\n")
+    };
+    style.table(&COLUMNS, &rows) + &style.dim(&footer)
+}

@@ -1,0 +1,102 @@
+//! `memoria retrieve`: what is known about a question, best first.
+
+use serde_json::json;
+
+use crate::clock;
+use crate::error::Result;
+use crate::wire::message::{Hit, Parts, Request, Response, Retrieve, Retrieved};
+
+use super::ask::{ask, unexpected};
+use super::exit::Exit;
+use super::terminal::{Out, Style, one_line, plural};
+use super::what::Which;
+use super::{json, text};
+
+/// Find what is known about a question
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  memoria retrieve \"how do we deploy?\"\n  \
+    memoria retrieve \"auth middleware\" --top-k 10 --tag security --explain")]
+pub struct Args {
+    /// In your own words
+    #[arg(required = true, value_name = "QUESTION")]
+    question: Vec<String>,
+    /// At most this many [default: search.top_k of the settings]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    top_k: Option<u32>,
+    /// Budget for the texts together, about four bytes a token
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_tokens: Option<u32>,
+    #[command(flatten)]
+    which: Which,
+    /// Show how each score came about
+    #[arg(long)]
+    explain: bool,
+}
+
+pub async fn run(args: Args, out: &Out) -> Result<Exit> {
+    let request = Retrieve {
+        question: args.question.join(" "),
+        top_k: args.top_k.unwrap_or(0),
+        max_tokens: args.max_tokens.unwrap_or(0),
+        place: args.which.place(),
+        filter: args.which.filter(),
+        explain: args.explain,
+        ..Retrieve::default()
+    };
+    let Response::Retrieved(found) = ask(Request::Retrieve(request)).await? else { return Err(unexpected()) };
+    out.answer(|| as_json(&found), |style| as_text(&found, style, clock::now()))?;
+    Ok(Exit::Ok)
+}
+
+fn as_json(found: &Retrieved) -> serde_json::Value {
+    let memory = |hit: &Hit| {
+        let mut more = json!({"score": json::number(hit.score)});
+        if let Some(parts) = &hit.parts {
+            more["explain"] = json::parts(parts);
+        }
+        json::memory_with(&hit.memory, more)
+    };
+    json!({
+        "memories": found.hits.iter().map(memory).collect::<Vec<_>>(),
+        "left_out": found.left_out,
+        "lexical_only": found.lexical_only,
+    })
+}
+
+fn as_text(found: &Retrieved, style: &Style, now: crate::model::Time) -> String {
+    if found.hits.is_empty() {
+        return match found.left_out {
+            0 => "Nothing is known about that.\n".to_owned(),
+            n => format!("{} found, none within --max-tokens.\n", plural(n, "memory", "memories")),
+        };
+    }
+    let mut out = String::new();
+    for hit in &found.hits {
+        let score = style.bold(&format!("{:.2}", hit.score));
+        out += &format!("{score}  {}\n", text::headline(&hit.memory, style, now));
+        out += &style.block(&hit.memory.memory.text, 6);
+        if let Some(parts) = &hit.parts {
+            out += &explained(parts, style);
+        }
+    }
+    if found.left_out > 0 {
+        let more = plural(found.left_out, "relevant memory", "relevant memories");
+        out += &style.dim(&format!("{more} left out: raise --top-k or --max-tokens.\n"));
+    }
+    out
+}
+
+fn explained(parts: &Parts, style: &Style) -> String {
+    let scores = format!(
+        "words {:.3}, neighbours {:.3}, trust {:+.3}, age {:+.3}, project {:+.3}",
+        parts.lexical, parts.neighbours, parts.trust, parts.age, parts.project
+    );
+    let terms: Vec<String> = parts.terms.iter().map(|(term, share)| format!("{} {share:.3}", one_line(term))).collect();
+    let mut out = String::new();
+    for line in [scores, format!("terms: {}", terms.join(", "))] {
+        for line in style.block(&line, 6).lines() {
+            out += &format!("{}\n", style.dim(line));
+        }
+    }
+    out
+}

@@ -1,0 +1,231 @@
+//! `memoria status`: how the daemon is, or that there is none and how to start it.
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::clock::{ago, now, rfc3339};
+use crate::error::Result;
+use crate::model::Time;
+use crate::paths::Paths;
+use crate::wire::message::{ClientKind, SessionStatus, Status};
+
+use super::exit::Exit;
+use super::process::{Holder, holder};
+use super::start;
+use super::terminal::{Out, Paint, Style, bytes, count, duration, one_line, plural};
+use super::text::with_version;
+
+pub async fn run(out: &Out) -> Result<Exit> {
+    let paths = Paths::from_env()?;
+    let connected = Client::connect(&paths, ClientKind::Cli).await;
+    let (client, error) = match connected {
+        Ok(client) => (client, None),
+        // A lock without an answer is worth saying in full, with the paths; anything else is a plain error.
+        Err(error) => match holder(&paths) {
+            Ok(Some(_)) => (None, Some(error.message)),
+            _ => return Err(error),
+        },
+    };
+    if let Some(mut client) = client {
+        let status = start::status(&mut client).await?;
+        out.answer(|| as_json(&status, now()), |style| as_text(&status, style, now()))?;
+        return Ok(Exit::Ok);
+    }
+    let holder = holder(&paths)?;
+    out.answer(|| absent_json(&paths, holder, error.as_deref()), |style| absent_text(&paths, holder, style))?;
+    Ok(Exit::Unavailable)
+}
+
+fn as_json(status: &Status, now: Time) -> Value {
+    let store = &status.store;
+    let by_kind: serde_json::Map<_, _> =
+        store.by_kind.iter().map(|(kind, n)| (kind.as_str().to_owned(), json!(n))).collect();
+    let session = |s: &SessionStatus| {
+        json!({
+            "session": s.session.as_str(),
+            "client": client_name(s.client),
+            "agent": s.agent,
+            "agent_version": s.agent_version,
+            "project": s.project.as_ref().map(|p| p.as_str()),
+            "pid": s.pid,
+            "requests": s.requests,
+            "opened_at": rfc3339(s.opened_at),
+            "last_seen": rfc3339(s.last_seen),
+        })
+    };
+    let paths: serde_json::Map<_, _> = status.paths.iter().map(|(what, path)| (what.clone(), json!(path))).collect();
+    json!({
+        "running": true,
+        "version": status.version,
+        "pid": status.pid,
+        "started_at": rfc3339(status.started_at),
+        "uptime_s": now.since(status.started_at).max(0) / 1000,
+        "rss_bytes": status.rss_bytes,
+        "pss_bytes": status.pss_bytes,
+        "engine": status.engine,
+        "memories": store.memories,
+        "by_kind": by_kind,
+        "branches": store.branches,
+        "commits": store.commits,
+        "versions": store.versions,
+        "store_bytes": store.truth_bytes + store.derived_bytes,
+        "truth_bytes": store.truth_bytes,
+        "derived_bytes": store.derived_bytes,
+        "store_error": store.error,
+        "head": store.head.map(|head| head.to_string()),
+        "unflushed": store.unflushed,
+        "sessions": status.sessions.iter().map(session).collect::<Vec<_>>(),
+        "last_error": status.last_error.as_ref().map(|(at, text)| json!({"at": rfc3339(*at), "message": text})),
+        "config_error": status.config_error,
+        "idle_exit_min": status.idle_exit_min,
+        "paths": paths,
+    })
+}
+
+fn client_name(client: ClientKind) -> &'static str {
+    match client {
+        ClientKind::Shim => "mcp",
+        ClientKind::Cli => "cli",
+    }
+}
+
+/// A name and what it is, wrapped under its start.
+fn row(style: &Style, name: &str, paint: Paint, value: &str) -> String {
+    let mut out = format!("  {}", style.dim(&format!("{name:<11}")));
+    for (i, line) in style.block(value, 13).lines().enumerate() {
+        let indent = if i == 0 { "" } else { "             " };
+        out += &format!("{indent}{}\n", style.paint(paint, line.trim_start()));
+    }
+    out
+}
+
+fn as_text(status: &Status, style: &Style, now: Time) -> String {
+    let store = &status.store;
+    let mut out = format!(
+        "{} {}  {}, pid {}, up {}\n\n",
+        style.bold("memoriad"),
+        status.version,
+        style.paint(Paint::Green, "running"),
+        status.pid,
+        duration(now.since(status.started_at)),
+    );
+    if status.rss_bytes > 0 {
+        let own = if status.pss_bytes > 0 { format!(" ({} PSS)", bytes(status.pss_bytes)) } else { String::new() };
+        out += &row(style, "memory", Paint::Plain, &format!("{} RSS{own}", bytes(status.rss_bytes)));
+    }
+    match &store.error {
+        Some(error) => out += &row(style, "store", Paint::Red, &format!("{}: {error}", status.engine)),
+        None => {
+            let size = format!("{} + {} search index", bytes(store.truth_bytes), bytes(store.derived_bytes));
+            out += &row(style, "store", Paint::Plain, &format!("{}, {size}", status.engine));
+            out += &row(style, "memories", Paint::Plain, &memories(status));
+            let commits = plural(store.commits, "commit", "commits");
+            let on = plural(store.branches, "branch", "branches");
+            out += &row(
+                style,
+                "history",
+                Paint::Plain,
+                &format!("{commits}, {}, {on}", plural(store.versions, "version", "versions")),
+            );
+        }
+    }
+    if status.idle_exit_min > 0 {
+        out += &row(style, "idle exit", Paint::Plain, &format!("after {} min without agents", status.idle_exit_min));
+    }
+    out += &match &status.last_error {
+        None => row(style, "last error", Paint::Plain, "none"),
+        Some((at, text)) => row(style, "last error", Paint::Yellow, &format!("{}: {}", ago(*at, now), one_line(text))),
+    };
+    if let Some(error) = &status.config_error {
+        let text = format!("{} The values before it stay in force.", sentence(&one_line(error)));
+        out += &row(style, "config", Paint::Red, &text);
+    }
+    out += &sessions(&status.sessions, style, now);
+    out += &format!("\n{}\n", style.bold("Paths"));
+    for (what, path) in &status.paths {
+        out += &format!("  {}{}\n", style.dim(&format!("{what:<11}")), one_line(path));
+    }
+    out
+}
+
+fn sentence(text: &str) -> String {
+    if text.ends_with('.') { text.to_owned() } else { format!("{text}.") }
+}
+
+fn memories(status: &Status) -> String {
+    let kinds: Vec<String> =
+        status.store.by_kind.iter().filter(|(_, n)| *n > 0).map(|(kind, n)| format!("{} {kind}", count(*n))).collect();
+    let total = count(status.store.memories);
+    if kinds.is_empty() { total } else { format!("{total}: {}", kinds.join(", ")) }
+}
+
+fn sessions(list: &[SessionStatus], style: &Style, now: Time) -> String {
+    let agents: Vec<_> = list.iter().filter(|s| s.client == ClientKind::Shim).collect();
+    if agents.is_empty() {
+        return format!("\n{}  none; `memoria mcp` is what an agent starts\n", style.bold("Agents"));
+    }
+    let rows: Vec<_> = agents
+        .iter()
+        .map(|s| {
+            let agent =
+                s.agent.as_deref().map_or("(not said yet)".to_owned(), |a| with_version(a, s.agent_version.as_deref()));
+            let project = s.project.as_ref().map_or("-", |p| p.as_str());
+            vec![format!("  {agent}"), count(s.requests), ago(s.last_seen, now), s.pid.to_string(), project.to_owned()]
+        })
+        .collect();
+    let columns = [
+        ("  AGENT", Paint::Plain),
+        ("REQUESTS", Paint::Plain),
+        ("LAST SEEN", Paint::Plain),
+        ("PID", Paint::Plain),
+        ("PROJECT", Paint::Plain),
+    ];
+    format!("\n{}\n{}", style.bold(&format!("Agents ({})", agents.len())), style.table(&columns, &rows))
+}
+
+fn places(paths: &Paths) -> [(&'static str, String); 4] {
+    [
+        ("config", paths.config_file().display().to_string()),
+        ("data", paths.data_dir.display().to_string()),
+        ("logs", paths.log_dir().display().to_string()),
+        ("socket", paths.socket_path().display().to_string()),
+    ]
+}
+
+fn absent_json(paths: &Paths, holder: Option<Holder>, error: Option<&str>) -> Value {
+    let places: serde_json::Map<_, _> =
+        places(paths).into_iter().map(|(what, path)| (what.to_owned(), json!(path))).collect();
+    json!({
+        "running": false,
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": holder.and_then(Holder::pid),
+        "locked": holder.is_some(),
+        "connect_error": error,
+        "sessions": [],
+        "paths": places,
+    })
+}
+
+fn absent_text(paths: &Paths, holder: Option<Holder>, style: &Style) -> String {
+    let mut out = match holder {
+        None => format!(
+            "{}  {}\n\nAgents and commands start it when they need it; `memoria start` does so now.\n",
+            style.bold("memoriad"),
+            style.paint(Paint::Yellow, "not running")
+        ),
+        Some(holder) => format!(
+            "{}  {}: {} holds the store.\n\nIt may be starting or ending; if this stays, run `memoria restart --force`.\n",
+            style.bold("memoriad"),
+            style.paint(Paint::Red, "does not answer"),
+            holder.pid_text()
+        ),
+    };
+    let store = paths.store_file();
+    let size = std::fs::metadata(&store).map(|meta| bytes(meta.len()));
+    out += &size.map_or("No memories are stored yet.\n".to_owned(), |size| format!("The store holds {size}.\n"));
+    out += &format!("\n{}\n", style.bold("Paths"));
+    for (what, path) in places(paths) {
+        out += &format!("  {}{}\n", style.dim(&format!("{what:<11}")), one_line(&path));
+    }
+    out + &style.dim("\n`memoria logs` shows what it wrote last.\n")
+}

@@ -1,0 +1,94 @@
+//! How a memory and a commit read on a terminal, in every command that shows them.
+
+use crate::clock;
+use crate::model::{Author, Masked, Memory, Source, Time};
+use crate::wire::message::{LogEntry, Shaped};
+
+use super::terminal::{Paint, Style, one_line, plural};
+
+/// `claude-code 2.0.1`, `you`, `import`.
+pub fn origin(memory: &Memory) -> String {
+    let origin = &memory.origin;
+    let mut who = match (&origin.agent, origin.source) {
+        (Some(agent), _) => with_version(agent, origin.agent_version.as_deref()),
+        (None, Source::User) => "you".to_owned(),
+        (None, source) => source.as_str().to_owned(),
+    };
+    for detail in [&origin.tool, &origin.file].into_iter().flatten() {
+        who = format!("{who}, {detail}");
+    }
+    one_line(&who).into_owned()
+}
+
+pub fn author(author: &Author) -> String {
+    author.agent.as_ref().map_or_else(
+        || "you".to_owned(),
+        |agent| one_line(&with_version(agent, author.agent_version.as_deref())).into_owned(),
+    )
+}
+
+pub fn with_version(agent: &str, version: Option<&str>) -> String {
+    version.filter(|v| !v.is_empty()).map_or_else(|| agent.to_owned(), |version| format!("{agent} {version}"))
+}
+
+/// `1a2b3c4d  semantic  T1  3 min ago  claude-code  #deploy  acme/api`: everything but the text.
+pub fn headline(shaped: &Shaped, style: &Style, now: Time) -> String {
+    let memory = &shaped.memory;
+    let mut words = vec![
+        style.paint(Paint::Yellow, &shaped.short_id()),
+        style.paint(Paint::Cyan, memory.kind.as_str()),
+        memory.trust.to_string(),
+        clock::ago(memory.observed_at, now),
+        origin(memory),
+    ];
+    words.extend(memory.tags.iter().map(|tag| format!("#{}", one_line(tag))));
+    words.extend(memory.pinned.then(|| "pinned".to_owned()));
+    let flagged = |flag: &String| style.paint(Paint::Red, &format!("!{}", one_line(flag)));
+    words.extend(shaped.flags.iter().map(flagged));
+    words.join("  ")
+}
+
+/// What was replaced before anything else saw it, as a sentence of its own line.
+pub fn masked(list: &[Masked], style: &Style) -> String {
+    if list.is_empty() {
+        return String::new();
+    }
+    let what: Vec<String> =
+        list.iter().map(|m| if m.count == 1 { m.what.clone() } else { format!("{} × {}", m.count, m.what) }).collect();
+    format!("{}\n", style.paint(Paint::Yellow, &format!("Masked before anything was kept: {}.", what.join(", "))))
+}
+
+/// One row of `log` and of a memory's history: commit, time, who, verb, and what it did.
+pub fn commit_row(entry: &LogEntry) -> Vec<String> {
+    let mut what = match (entry.added, entry.removed) {
+        (0, 0) => String::new(),
+        (added, 0) => format!("+{added}"),
+        (0, removed) => format!("-{removed}"),
+        (added, removed) => format!("+{added} -{removed}"),
+    };
+    if let Some(note) = &entry.note {
+        what = format!("{what} \"{note}\"");
+    }
+    for (id, text) in entry.touched.iter().take(1) {
+        what = format!("{what} {}: {text}", &id.to_string()[..8]);
+    }
+    let more = entry.added.max(entry.removed).saturating_sub(1);
+    if more > 0 {
+        what = format!("{what} (and {})", plural(more, "more", "more"));
+    }
+    vec![
+        entry.commit.to_string()[..8].to_owned(),
+        clock::local(entry.at),
+        author(&entry.author),
+        entry.verb.clone(),
+        what.trim().to_owned(),
+    ]
+}
+
+pub const COMMIT_COLUMNS: [(&str, Paint); 5] = [
+    ("COMMIT", Paint::Yellow),
+    ("WHEN", Paint::Dim),
+    ("WHO", Paint::Plain),
+    ("VERB", Paint::Cyan),
+    ("WHAT", Paint::Plain),
+];

@@ -1,0 +1,88 @@
+//! Options that several commands share: which memories are meant, and how words on the command line become values.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::model::{Filter, Kind, ProjectId, SessionId, SubjectId, Time, Trust};
+use crate::wire::message::Place;
+
+/// The kinds, on lines that fit beside the option.
+pub const KINDS_HELP: &str = "semantic (the default), profile, procedural, working,\nepisodic or tool_result";
+
+/// Which memories are meant.
+#[derive(clap::Args)]
+pub struct Which {
+    /// Only this kind (`memoria help store`); again: either
+    #[arg(long = "kind", value_name = "KIND", value_parser = kinds(), hide_possible_values = true)]
+    pub kinds: Vec<Kind>,
+    /// Only those with this tag; again: with both
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// Another project; `global`: none, `*`: all
+    #[arg(long, value_name = "PROJECT", value_parser = place)]
+    pub project: Option<Place>,
+}
+
+impl Which {
+    pub fn place(&self) -> Place {
+        self.project.clone().unwrap_or_default()
+    }
+
+    pub fn filter(&self) -> Filter {
+        Filter { kinds: self.kinds.clone(), tags: self.tags.clone(), ..Filter::default() }
+    }
+}
+
+pub fn kinds() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::ALL.iter().map(|kind| kind.as_str())).try_map(|word| word.parse())
+}
+
+pub fn trust() -> impl TypedValueParser<Value = Trust> {
+    PossibleValuesParser::new(Trust::ALL.iter().map(|trust| trust.as_str())).try_map(|word| word.parse())
+}
+
+pub fn place(word: &str) -> Result<Place> {
+    Ok(match word {
+        "global" => Place::Global,
+        "*" => Place::Everywhere,
+        name => Place::Named(ProjectId::new(name)?),
+    })
+}
+
+pub fn session(word: &str) -> Result<SessionId> {
+    SessionId::new(word)
+}
+
+pub fn subject(word: &str) -> Result<SubjectId> {
+    SubjectId::new(word)
+}
+
+pub fn when(word: &str) -> Result<Time> {
+    clock::parse_when(word, clock::now())
+}
+
+/// A text from the command line, or from stdin when it is `-`.
+pub fn text(word: String) -> Result<String> {
+    use std::io::Read;
+
+    /// Far above what a memory may have; the daemon judges that. It keeps `< /dev/zero` from filling the machine.
+    const STDIN_BYTES_MAX: u64 = 64 << 20;
+    if word != "-" {
+        return Ok(word);
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .take(STDIN_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::io("read the text from stdin", &e))?;
+    if bytes.len() as u64 > STDIN_BYTES_MAX {
+        return Err(Error::too_large("stdin holds more than 64 MB, which is no memory. Store the parts that matter"));
+    }
+    let text = String::from_utf8(bytes).map_err(|e| {
+        Error::invalid(format!("stdin is not UTF-8 text: byte {} does not fit", e.utf8_error().valid_up_to()))
+    })?;
+    // A shell's `echo` and here-documents end with a newline that is not meant.
+    Ok(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text).to_owned()).unwrap_or(text))
+}
