@@ -77,7 +77,7 @@ pub fn parts(parts: &Parts) -> Value {
         "neighbours": number(parts.neighbours),
         "trust": number(parts.trust),
         "age": number(parts.age),
-        "project": number(parts.project),
+        "place": number(parts.place),
         "terms": terms,
     })
 }

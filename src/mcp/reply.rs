@@ -178,8 +178,8 @@ fn masked_note(masked: &[Masked]) -> String {
 
 fn explained(hit: &Hit, parts: &Parts) -> String {
     let mut out = format!(
-        "score {:.2}: words {:.2}, neighbours {:.2}, trust {:.2}, age {:.2}, project {:.2}",
-        hit.score, parts.lexical, parts.neighbours, parts.trust, parts.age, parts.project
+        "score {:.2}: words {:.2}, neighbours {:.2}, trust {:.2}, age {:.2}, place {:.2}",
+        hit.score, parts.lexical, parts.neighbours, parts.trust, parts.age, parts.place
     );
     if !parts.terms.is_empty() {
         let terms: Vec<_> = parts
@@ -196,7 +196,7 @@ fn parts_value(parts: &Parts) -> Value {
     let terms: Value = parts.terms.iter().map(|(term, share)| (term.clone(), json!(rounded(*share)))).collect();
     json!({
         "lexical": rounded(parts.lexical), "neighbours": rounded(parts.neighbours), "trust": rounded(parts.trust),
-        "age": rounded(parts.age), "project": rounded(parts.project), "terms": terms,
+        "age": rounded(parts.age), "place": rounded(parts.place), "terms": terms,
     })
 }
 

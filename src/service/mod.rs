@@ -1,1 +1,226 @@
-//! (to be written)
+//! One file per verb: each checks and completes a request, asks the engine, and shapes the answer.
+//! A service never touches a file, a socket or JSON; the same verbs serve agents and people.
+
+mod correct;
+mod list;
+mod log;
+mod memo;
+mod purge;
+mod retrieve;
+mod show;
+mod store;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::clock;
+use crate::config::{Config, Secrets};
+use crate::engine::{At, Engine};
+use crate::error::{Error, Result};
+use crate::guard;
+use crate::model::{
+    Author, Filter, Masked, Memory, MemoryId, Name, OpId, Origin, ProjectId, Revision, Scope, SessionId, Source,
+    StoreStatus, Version,
+};
+use crate::wire::limits;
+use crate::wire::message::{ClientKind, Place, Shaped, Verified};
+
+/// The verbs over one engine.
+pub struct Service<E> {
+    engine: E,
+    config: watch::Receiver<Arc<Config>>,
+}
+
+/// Who asks, and under which operation id.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub session: SessionId,
+    pub client: ClientKind,
+    /// The agent's name and version, once it has said them.
+    pub agent: Option<String>,
+    pub agent_version: Option<String>,
+    pub project: Option<ProjectId>,
+    pub op: OpId,
+}
+
+impl Caller {
+    /// The author of a commit: nobody's name for what a person typed.
+    fn author(&self) -> Author {
+        let agent = match self.client {
+            ClientKind::Cli => None,
+            ClientKind::Shim => Some(self.agent.clone().unwrap_or_else(|| "unnamed agent".to_owned())),
+        };
+        Author { agent, agent_version: self.agent_version.clone(), session: self.session.clone() }
+    }
+
+    fn origin(&self, source: Option<Source>) -> Origin {
+        let author = self.author();
+        Origin {
+            source: source.unwrap_or(match self.client {
+                ClientKind::Cli => Source::User,
+                ClientKind::Shim => Source::Agent,
+            }),
+            agent: author.agent,
+            agent_version: author.agent_version,
+            session: Some(author.session),
+            tool: None,
+            file: None,
+        }
+    }
+
+    /// What a read in this place sees. Whoever stands in no project sees everything: at home, a memory is
+    /// not hidden for having been learned in a repository.
+    fn scope(&self, place: Place) -> Scope {
+        match place {
+            Place::Here => self.project.clone().map_or(Scope::All, Scope::Project),
+            Place::Global => Scope::Global,
+            Place::Everywhere => Scope::All,
+            Place::Named(project) => Scope::Project(project),
+        }
+    }
+}
+
+impl<E: Engine> Service<E> {
+    pub fn new(engine: E, config: watch::Receiver<Arc<Config>>) -> Self {
+        Self { engine, config }
+    }
+
+    /// Checks everything that the model promises; see [`Engine::verify`].
+    pub async fn verify(&self) -> Result<Verified> {
+        Ok(Verified { checks: self.engine.verify().await? })
+    }
+
+    pub async fn status(&self) -> Result<StoreStatus> {
+        self.engine.status(clock::now()).await
+    }
+
+    /// These replies have arrived: they need not be kept any longer.
+    pub fn acknowledge(&self, ops: Vec<OpId>) {
+        self.engine.acknowledge(ops);
+    }
+
+    /// For quiet moments and before the end.
+    pub async fn rest(&self) -> Result<()> {
+        self.engine.rest().await
+    }
+
+    fn config(&self) -> Arc<Config> {
+        self.config.borrow().clone()
+    }
+
+    /// The head of `main`, fixed for one request.
+    async fn head(&self) -> Result<At> {
+        self.engine.resolve(&Revision::Branch(Name::main()), clock::now()).await
+    }
+
+    async fn shape(&self, versions: Vec<Version>) -> Result<Vec<Shaped>> {
+        let ids: Vec<MemoryId> = versions.iter().map(|version| version.memory.id).collect();
+        let short_lens = self.engine.short_lens(&ids).await?;
+        let shaped = versions.into_iter().zip(short_lens).map(|(version, short_len)| Shaped {
+            flags: guard::flags::flags(&version.memory.text),
+            memory: version.memory,
+            version: version.id,
+            short_len,
+        });
+        Ok(shaped.collect())
+    }
+
+    /// The live version of a memory named by id or prefix.
+    async fn live(&self, at: &At, id: &str) -> Result<Version> {
+        let found = self.engine.find(id).await?;
+        let version = self.engine.read(at, &[found]).await?.into_iter().next().flatten();
+        version.ok_or_else(|| {
+            Error::not_found(format!("memory {id} has been purged or has expired; `memoria show {id}` has its history"))
+        })
+    }
+
+    /// Applies the policy for secrets to one text, and adds to the list of what was masked.
+    fn mask(&self, text: String, masked: &mut Vec<Masked>) -> Result<String> {
+        let policy = self.config().guard.secrets;
+        if policy == Secrets::Allow {
+            return Ok(text);
+        }
+        let (clean, found) = guard::secrets::mask(&text);
+        if found.is_empty() {
+            return Ok(text);
+        }
+        if policy == Secrets::Block {
+            let what: Vec<String> = found.into_iter().map(|masked| masked.what).collect();
+            return Err(Error::invalid(format!(
+                "nothing was stored: it contains what looks like a secret ({}). Store it without the secret.",
+                what.join(", ")
+            )));
+        }
+        for new in found {
+            match masked.iter_mut().find(|known| known.what == new.what) {
+                Some(known) => known.count += new.count,
+                None => masked.push(new),
+            }
+        }
+        Ok(clean.into_owned())
+    }
+}
+
+/// A text that may be stored: not empty, not too long.
+fn checked_text(text: &str) -> Result<String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Error::invalid("the text is empty: say what is to be remembered"));
+    }
+    if text.len() > limits::TEXT_BYTES_MAX {
+        return Err(Error::too_large(format!(
+            "the text has {} bytes and a memory holds at most {}: store its essence, or several memories",
+            text.len(),
+            limits::TEXT_BYTES_MAX
+        )));
+    }
+    Ok(text.to_owned())
+}
+
+/// Tags that may be stored or asked for: trimmed, not empty, few and short.
+fn checked_tags(tags: Vec<String>) -> Result<std::collections::BTreeSet<String>> {
+    let tags: std::collections::BTreeSet<String> = tags.into_iter().map(|tag| tag.trim().to_owned()).collect();
+    if tags.len() > limits::TAGS_MAX {
+        return Err(Error::too_large(format!("{} tags are too many: use at most {}", tags.len(), limits::TAGS_MAX)));
+    }
+    for tag in &tags {
+        if tag.is_empty() || tag.len() > limits::TAG_BYTES_MAX || tag.chars().any(char::is_control) {
+            return Err(Error::invalid(format!(
+                "a tag has 1 to {} bytes and no control characters",
+                limits::TAG_BYTES_MAX
+            )));
+        }
+    }
+    Ok(tags)
+}
+
+/// A filter as it reaches the engine, with the place made into a scope.
+fn checked_filter(caller: &Caller, place: Place, mut filter: Filter) -> Result<Filter> {
+    filter.tags = checked_tags(filter.tags)?.into_iter().collect();
+    filter.scope = caller.scope(place);
+    Ok(filter)
+}
+
+/// The first of these that fit one answer.
+fn fitting(mut versions: Vec<Version>) -> Vec<Version> {
+    let mut bytes = 0;
+    versions.truncate(limits::RESULTS_MAX as usize);
+    let fit = versions.iter().take_while(|version| {
+        bytes += version.memory.text.len() + version.memory.metadata.len();
+        bytes <= limits::RESULT_TEXTS_BYTES_MAX
+    });
+    let fit = fit.count();
+    versions.truncate(fit);
+    versions
+}
+
+/// The start of a text on one line, for lists: at most `chars` characters.
+fn excerpt(memory: &Memory, chars: usize) -> String {
+    let mut line: String = memory.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(chars) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}

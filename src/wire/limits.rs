@@ -41,6 +41,12 @@ pub const METADATA_BYTES_MAX: usize = 16 << 10;
 pub const QUESTION_BYTES_MAX: usize = 64 << 10;
 /// Memories in one answer.
 pub const RESULTS_MAX: u32 = 200;
+/// Texts in one answer, together; the rest comes with the next page.
+pub const RESULT_TEXTS_BYTES_MAX: usize = 4 << 20;
+/// Memories named in one request.
+pub const IDS_MAX: usize = 500;
+/// A topic to purge by: shorter ones fit too much.
+pub const TOPIC_CHARS_MIN: usize = 2;
 
 /// From connecting to the whole Hello, on both sides.
 pub const HELLO_WITHIN: Duration = Duration::from_secs(2);

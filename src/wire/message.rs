@@ -305,14 +305,17 @@ pub struct Parts {
     pub neighbours: f32,
     pub trust: f32,
     pub age: f32,
-    pub project: f32,
+    /// Of the asker's project or session.
+    pub place: f32,
     /// The question's terms that it contains, with the share that each contributed.
     pub terms: Vec<(String, f32)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Listed {
+    /// As many of the page as fit an answer (`limits::RESULTS_MAX`); the next page starts after them.
     pub memories: Vec<Shaped>,
+    /// How many match, whatever the page.
     pub total: u32,
 }
 
@@ -320,8 +323,9 @@ pub struct Listed {
 pub struct Shown {
     pub memory: Shaped,
     pub is_live: bool,
-    /// Every state that it ever had, newest first, with the commit that brought it.
+    /// Every state that it ever had, newest first, with the commit that brought it; as many as fit an answer.
     pub history: Vec<Past>,
+    pub history_total: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -344,8 +348,9 @@ pub struct Corrected {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Purged {
-    /// Those that were there and are gone; their history stays.
+    /// Those that were there and are gone, the first 200 of them; their history stays.
     pub removed: Vec<Shaped>,
+    pub removed_total: u32,
     /// What was asked for and was not there.
     pub missing: Vec<String>,
     pub commit: Option<CommitId>,

@@ -132,7 +132,12 @@ impl Fake {
                     PurgeTarget::Ids(ids) => ids,
                     _ => Vec::new(),
                 };
-                Ok(Response::Purged(Purged { removed: vec![shaped(memory("gone"))], missing, commit: None }))
+                Ok(Response::Purged(Purged {
+                    removed: vec![shaped(memory("gone"))],
+                    removed_total: 1,
+                    missing,
+                    commit: None,
+                }))
             }
             _ => Err(Error::internal("not asked for here")),
         }

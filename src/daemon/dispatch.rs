@@ -1,0 +1,152 @@
+//! One line per verb, over a store that opens in the background: what needs the store waits for it, and a
+//! store that could not be opened is tried again when somebody asks. It knows nothing of sockets or JSON.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::engine::embedded::Embedded;
+use crate::error::{Error, Result};
+use crate::model::{OpId, StoreStatus};
+use crate::paths::Paths;
+use crate::service::{Caller, Service};
+use crate::wire::message::{Request, Response};
+
+/// A store that failed to open is not tried more often than this.
+const REOPEN_MS_MIN: u64 = 1_000;
+/// How long nobody must ask before derived data is brought to disk.
+const REST_MS: u64 = 20_000;
+
+/// The verbs, and the store behind them.
+pub struct Dispatch {
+    paths: Paths,
+    config: watch::Receiver<Arc<Config>>,
+    store: watch::Sender<Store>,
+    /// Requests so far: a quiet interval is one in which it stands still.
+    asked: AtomicU64,
+}
+
+#[derive(Clone)]
+enum Store {
+    Closed,
+    Opening,
+    Open(Arc<Service<Embedded>>),
+    Failed { error: Error, at: tokio::time::Instant },
+}
+
+impl Dispatch {
+    /// Cheap: opens nothing.
+    pub fn new(paths: Paths, config: watch::Receiver<Arc<Config>>) -> Arc<Self> {
+        Arc::new(Self { paths, config, store: watch::Sender::new(Store::Closed), asked: AtomicU64::new(0) })
+    }
+
+    /// Opens the store in the background, once at a time; does nothing when it is open or opening.
+    pub fn open(self: &Arc<Self>) {
+        let starts = self.store.send_if_modified(|store| {
+            let starts = match store {
+                Store::Closed => true,
+                Store::Opening | Store::Open(_) => false,
+                Store::Failed { at, .. } => at.elapsed() >= Duration::from_millis(REOPEN_MS_MIN),
+            };
+            if starts {
+                *store = Store::Opening;
+            }
+            starts
+        });
+        if !starts {
+            return;
+        }
+        let this = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let cache_bytes = this.config.borrow().store.cache_mb as usize * 1024 * 1024;
+            let opened = Embedded::open(&this.paths.store_file(), &this.paths.index_file(), cache_bytes);
+            this.store.send_replace(match opened {
+                Ok(engine) => {
+                    let service = Arc::new(Service::new(engine, this.config.clone()));
+                    tokio::spawn(rest_when_quiet(Arc::downgrade(&this), Arc::downgrade(&service)));
+                    Store::Open(service)
+                }
+                Err(error) => {
+                    tracing::error!("the store cannot be opened: {error}");
+                    Store::Failed { error, at: tokio::time::Instant::now() }
+                }
+            });
+        });
+    }
+
+    /// Answers one request; waits for the store where it is still opening.
+    pub async fn call(self: &Arc<Self>, caller: &Caller, request: Request) -> Result<Response> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let service = self.service().await?;
+        match request {
+            Request::Store(ask) => service.store(caller, ask).await.map(Response::Stored),
+            Request::Retrieve(ask) => service.retrieve(caller, ask).await.map(Response::Retrieved),
+            Request::List(ask) => service.list(caller, ask).await.map(Response::Listed),
+            Request::Show(ask) => service.show(caller, ask).await.map(|shown| Response::Shown(Box::new(shown))),
+            Request::Correct(ask) => service.correct(caller, ask).await.map(Response::Corrected),
+            Request::Purge(ask) => service.purge(caller, ask).await.map(Response::Purged),
+            Request::Log(ask) => service.log(caller, ask).await.map(Response::Logged),
+            Request::Verify => service.verify().await.map(Response::Verified),
+            Request::Mcp(_) | Request::Status | Request::Stop(_) => {
+                Err(Error::internal("a request of the session's own reached the store"))
+            }
+        }
+    }
+
+    /// The store's part of `status`; a store that is not open says why.
+    pub async fn store_status(self: &Arc<Self>) -> StoreStatus {
+        let status = match self.service().await {
+            Ok(service) => service.status().await,
+            Err(error) => Err(error),
+        };
+        status.unwrap_or_else(|error| StoreStatus { error: Some(error.message), ..StoreStatus::default() })
+    }
+
+    /// These replies have arrived at the agent.
+    pub fn acknowledge(&self, ops: Vec<OpId>) {
+        if let Store::Open(service) = &*self.store.borrow() {
+            service.acknowledge(ops);
+        }
+    }
+
+    /// Brings everything to disk and lets go of the store. Later requests open it again.
+    pub async fn close(&self) {
+        if let Store::Open(service) = self.store.send_replace(Store::Closed) {
+            if let Err(error) = service.rest().await {
+                tracing::error!("derived data was not flushed and will be rebuilt: {error}");
+            }
+        }
+    }
+
+    async fn service(self: &Arc<Self>) -> Result<Arc<Service<Embedded>>> {
+        self.open();
+        let mut store = self.store.subscribe();
+        let settled = store.wait_for(|store| !matches!(store, Store::Opening)).await;
+        match settled.as_deref() {
+            Ok(Store::Open(service)) => Ok(Arc::clone(service)),
+            Ok(Store::Failed { error, .. }) => Err(error.clone()),
+            _ => Err(Error::shutting_down("the daemon is stopping; ask again")),
+        }
+    }
+}
+
+/// Rests the store after each quiet interval in which something had happened before. Ends with the store.
+async fn rest_when_quiet(dispatch: Weak<Dispatch>, service: Weak<Service<Embedded>>) {
+    let (mut rested_at, mut seen) = (0, 0);
+    loop {
+        tokio::time::sleep(Duration::from_millis(REST_MS)).await;
+        let (Some(dispatch), Some(service)) = (dispatch.upgrade(), service.upgrade()) else { return };
+        let asked = dispatch.asked.load(Ordering::Relaxed);
+        let is_quiet = asked == seen;
+        seen = asked;
+        if is_quiet && rested_at != asked {
+            rested_at = asked;
+            if let Err(error) = service.rest().await {
+                tracing::warn!("derived data was not flushed: {error}");
+            }
+        }
+    }
+}

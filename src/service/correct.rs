@@ -1,0 +1,104 @@
+//! `correct`: a memory gets a new state under the same id; what it said before stays in history.
+
+use super::memo::Memo;
+use super::retrieve::checked_question;
+use super::{Caller, Service, checked_filter, checked_tags, checked_text};
+use crate::clock;
+use crate::engine::{At, Engine};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Applied, Change, Expect, Memory, Name, Outcome, Trust, Verb, Version, VersionId, Write};
+use crate::search;
+use crate::wire::message::{ClientKind, Correct, Corrected, Target};
+
+/// How often a correction is tried again when somebody else changed the memory between the read and the write.
+const ATTEMPTS_MAX: u32 = 4;
+
+impl<E: Engine> Service<E> {
+    /// Durable once it returns `Ok`.
+    pub async fn correct(&self, caller: &Caller, ask: Correct) -> Result<Corrected> {
+        if let Some(applied) = self.engine.replayed(caller.op).await? {
+            return self.corrected(applied).await;
+        }
+        let mut memo = Memo::default();
+        let text = checked_text(&self.mask(ask.text, &mut memo.masked)?)?;
+        let note = ask.reason.map(|reason| self.mask(reason, &mut memo.masked)).transpose()?;
+        let tags = match ask.tags {
+            None => None,
+            Some(tags) => {
+                let tags = tags.into_iter().map(|tag| self.mask(tag, &mut memo.masked)).collect::<Result<Vec<_>>>()?;
+                Some(checked_tags(tags)?)
+            }
+        };
+        let mut attempt = 1;
+        loop {
+            let at = self.head().await?;
+            let before = self.target(caller, &at, &ask.target).await?;
+            let mut memory = before.memory;
+            memory.text.clone_from(&text);
+            memory.trust = ask.trust.unwrap_or(corrected_trust(caller, &memory));
+            memory.confidence = memory.trust.initial_confidence();
+            memory.origin = caller.origin(None);
+            memory.observed_at = clock::now();
+            if let Some(tags) = &tags {
+                memory.tags.clone_from(tags);
+            }
+            let write = Write {
+                branch: Name::main(),
+                author: caller.author(),
+                verb: Verb::Correct,
+                note: note.clone(),
+                at: memory.observed_at,
+                changes: vec![Change::Replace { memory, expect: Expect::Version(before.id) }],
+                memo: memo.encode(),
+                acknowledged: Vec::new(),
+            };
+            match self.engine.apply(caller.op, write).await {
+                // A lost race is not the caller's concern: look again and correct what is there now.
+                Err(error) if error.kind == ErrorKind::Conflict && attempt < ATTEMPTS_MAX => attempt += 1,
+                applied => return self.corrected(applied?).await,
+            }
+        }
+    }
+
+    async fn target(&self, caller: &Caller, at: &At, target: &Target) -> Result<Version> {
+        match target {
+            Target::Id(id) => self.live(at, id).await,
+            Target::Question { question, place, filter } => {
+                let filter = checked_filter(caller, place.clone(), filter.clone())?;
+                let ranking = self.ranking(caller, &filter);
+                search::best(&self.engine, at, checked_question(question)?, filter, &ranking).await
+            }
+        }
+    }
+
+    async fn corrected(&self, applied: Applied) -> Result<Corrected> {
+        let memo = Memo::decode(&applied.memo)?;
+        let (before, after): (VersionId, VersionId) = match applied.outcomes.first() {
+            Some(Outcome::Replaced { before, after, .. }) => (*before, *after),
+            Some(Outcome::Unchanged { version, .. }) => (*version, *version),
+            Some(Outcome::Missing { id }) => {
+                return Err(Error::not_found(format!("memory {id} was purged in the meantime; nothing was corrected")));
+            }
+            _ => return Err(Error::conflict("this operation id belongs to another kind of request")),
+        };
+        let mut found = self.engine.versions(&[before, after]).await?.into_iter();
+        let (before_memory, after_memory) = (found.next().flatten(), found.next().flatten());
+        let memory = after_memory.ok_or_else(|| Error::not_found("the corrected memory has been erased since"))?;
+        let shaped = self.shape(vec![Version { id: after, memory }]).await?.pop();
+        Ok(Corrected {
+            memory: shaped.ok_or_else(|| Error::internal("a memory could not be shaped"))?,
+            before: before_memory.map(|memory| memory.text).unwrap_or_default(),
+            is_unchanged: before == after,
+            masked: memo.masked,
+            commit: applied.commit,
+        })
+    }
+}
+
+/// What a person says is verified; an agent keeps the tier that the memory had, and lifts a T4 to T3.
+fn corrected_trust(caller: &Caller, memory: &Memory) -> Trust {
+    match caller.client {
+        ClientKind::Cli => Trust::T1,
+        ClientKind::Shim => memory.trust.min(Trust::T3),
+    }
+}

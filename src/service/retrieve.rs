@@ -1,0 +1,78 @@
+//! `retrieve`: a question in plain words, answered by the memories that are relevant, or by none.
+
+use super::{Caller, Service, checked_filter};
+use crate::clock;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::model::{Filter, SessionId, Version};
+use crate::search::{self, Ranking};
+use crate::wire::limits;
+use crate::wire::message::{Hit, Parts, Retrieve, Retrieved, SessionScope};
+
+impl<E: Engine> Service<E> {
+    pub async fn retrieve(&self, caller: &Caller, ask: Retrieve) -> Result<Retrieved> {
+        let question = checked_question(&ask.question)?;
+        let mut filter = checked_filter(caller, ask.place, ask.filter)?;
+        let mut ranking = self.ranking(caller, &filter);
+        if ask.top_k > 0 {
+            ranking.top_k = ask.top_k.min(limits::RESULTS_MAX) as usize;
+        }
+        ranking.max_tokens = ask.max_tokens;
+        if ask.session_scope == SessionScope::Prefer {
+            ranking.session = filter.session.take().or(ranking.session);
+        }
+        let at = self.head().await?;
+        let ranked = search::retrieve(&self.engine, &at, question, filter, &ranking).await?;
+        let mut left_out = ranked.left_out;
+        let (mut versions, mut scores) = (Vec::new(), Vec::new());
+        let mut bytes = 0;
+        for hit in ranked.hits {
+            bytes += hit.version.memory.text.len();
+            if bytes > limits::RESULT_TEXTS_BYTES_MAX {
+                left_out += 1;
+                continue;
+            }
+            versions.push(Version { id: hit.version.id, memory: hit.version.memory });
+            scores.push((hit.score, hit.parts));
+        }
+        let shaped = self.shape(versions).await?.into_iter().zip(scores);
+        let hits =
+            shaped.map(|(memory, (score, parts))| Hit { memory, score, parts: ask.explain.then(|| explained(parts)) });
+        Ok(Retrieved { hits: hits.collect(), left_out, lexical_only: true })
+    }
+
+    /// How answers to this caller are ranked, before the request's own wishes.
+    pub(super) fn ranking(&self, caller: &Caller, filter: &Filter) -> Ranking {
+        let config = self.config();
+        let session: Option<SessionId> = filter.session.clone().or_else(|| Some(caller.session.clone()));
+        Ranking {
+            top_k: config.search.top_k as usize,
+            max_tokens: 0,
+            min_score: config.search.min_score as f32,
+            project: caller.project.clone(),
+            session,
+            now: clock::now(),
+        }
+    }
+}
+
+/// A question that can be asked: not empty, not too long.
+pub(super) fn checked_question(question: &str) -> Result<&str> {
+    let question = question.trim();
+    if question.is_empty() {
+        return Err(Error::invalid("the question is empty: ask in your own words"));
+    }
+    if question.len() > limits::QUESTION_BYTES_MAX {
+        return Err(Error::too_large(format!(
+            "the question has {} bytes and may have {}: ask for one thing at a time",
+            question.len(),
+            limits::QUESTION_BYTES_MAX
+        )));
+    }
+    Ok(question)
+}
+
+fn explained(parts: search::Parts) -> Parts {
+    let search::Parts { lexical, neighbours, trust, age, place, terms } = parts;
+    Parts { lexical, neighbours, trust, age, place, terms }
+}
