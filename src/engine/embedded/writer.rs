@@ -365,7 +365,7 @@ fn put_commit(tables: &mut Tables, head: &Head, op: OpId, write: &Write, drafted
         }
         Body::Narrow { canonical, delta: delta.clone() }
     };
-    let place = place_after(tables, head)?;
+    let place = place_after(&tables.commits, head.number, head.place)?;
     let row = CommitRow { place, live: drafted.live, tokens: drafted.tokens, since_keyframe, body };
     tables.commits.insert(number, row.encode().as_slice())?;
     tables.commit_ids.insert(&id.0, number)?;
@@ -406,14 +406,14 @@ fn commit_of(head: &Head, op: OpId, write: &Write, drafted: &Draft) -> Commit {
     }
 }
 
-/// A child's jump goes as far as its parent's jump's jump when those two are equally long, else to the parent.
-fn place_after(tables: &Tables, head: &Head) -> Result<Place> {
-    let parent = head.place;
-    let near = tables::place_of(&tables.commits, parent.jump)?;
-    let far = tables::place_of(&tables.commits, near.jump)?;
-    let is_even = parent.depth - near.depth == near.depth - far.depth;
-    let jump = if is_even { near.jump } else { head.number };
-    Ok(Place { depth: parent.depth + 1, parents: [Some(head.number), None], jump })
+/// The place of a first child. Its jump goes as far as its parent's jump's jump when those two are equally long,
+/// else to the parent.
+pub fn place_after(commits: &impl ReadableTable<u32, &'static [u8]>, number: u32, parent: Place) -> Result<Place> {
+    let near = tables::place_of(commits, parent.jump)?;
+    let far = tables::place_of(commits, near.jump)?;
+    let is_even = parent.depth.abs_diff(near.depth) == near.depth.abs_diff(far.depth);
+    let jump = if is_even { near.jump } else { number };
+    Ok(Place { depth: parent.depth.saturating_add(1), parents: [Some(number), None], jump })
 }
 
 /// Where a name's history says that it stood at `time`: `None` before it began.
