@@ -3,9 +3,10 @@
 pub const K1: f32 = 1.2;
 pub const B: f32 = 0.75;
 
-/// `ln(1 + (N - df + 0.5) / (df + 0.5))`: never negative.
+/// `ln(1 + (N - df + 0.5) / (df + 0.5))`: never negative. A word that occurs nowhere counts as one that occurs
+/// once: in a small store the formula would let a question's unknown words outweigh all that are known.
 pub fn idf(live: u32, document_frequency: u32) -> f32 {
-    let (n, df) = (live as f32, document_frequency as f32);
+    let (n, df) = (live as f32, document_frequency.max(1) as f32);
     (1.0 + (n - df + 0.5).max(0.0) / (df + 0.5)).ln()
 }
 

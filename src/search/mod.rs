@@ -19,9 +19,14 @@ const CANDIDATES_MIN: usize = 60;
 /// And for each hit that is wanted, since near-duplicates are put behind.
 const CANDIDATES_PER_HIT: usize = 3;
 /// How many memories before and after one in its session speak for it.
-const AROUND: u8 = 2;
+pub const AROUND: u8 = 2;
 /// The second-best must stay this far behind the best (as a share of it) for `best` to decide between them.
 const CLEAR_LEAD: f32 = 0.85;
+
+/// How many candidates an answer of `top_k` hits is chosen from.
+pub fn limit(top_k: usize) -> usize {
+    CANDIDATES_MIN.max(top_k.saturating_mul(CANDIDATES_PER_HIT))
+}
 
 /// Answers a question from a state.
 pub async fn retrieve(engine: &impl Engine, at: &At, question: &str, filter: Filter, ask: &Ranking) -> Result<Ranked> {
@@ -29,8 +34,7 @@ pub async fn retrieve(engine: &impl Engine, at: &At, question: &str, filter: Fil
     if terms.is_empty() {
         return Ok(Ranked::default());
     }
-    let limit = CANDIDATES_MIN.max(ask.top_k.saturating_mul(CANDIDATES_PER_HIT));
-    let query = Query { terms, filter, limit, around: AROUND };
+    let query = Query { terms, filter, limit: limit(ask.top_k), around: AROUND };
     let candidates = engine.candidates(at, &query).await?;
     Ok(rank(&query.terms, candidates, ask))
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use crate::error::{Error, Result};
+use crate::model::canon::{Reader, Writer};
 use crate::model::{Filter, Kind, Memory, Scope, Time, Trust};
 
 /// What many versions have in common; names are numbers of `Columns::names`, 0 for none.
@@ -250,6 +252,74 @@ impl Columns {
         let before = before.map(|entry| entry.2).filter(|vid| is_there(*vid)).zip((1..=around as i8).map(|at| -at));
         let after = after.map(|entry| entry.2).filter(|vid| is_there(*vid)).zip(1..=around as i8);
         before.chain(after).map(|(vid, distance)| (distance, vid)).collect()
+    }
+}
+
+impl Columns {
+    /// The columns of a range of vids as a segment stores them: what is named, in numbers of its own, then the rows.
+    pub fn encode(&self, first: u32, next: u32) -> Vec<u8> {
+        let mut names = Numbered::starting_with(0);
+        let mut classes = Numbered::starting_with(0);
+        let mut tag_sets = Numbered::starting_with(0);
+        let mut body = Writer::default();
+        for row in (first..next).filter_map(|vid| self.row(vid)) {
+            body.u32(classes.number(row.class)).u32(tag_sets.number(row.tags)).time(row.observed_at);
+            body.optional_time(row.expires_at).u64(row.id).u32(row.len);
+        }
+        let mut head = Writer::default();
+        head.u32(classes.all().len() as u32).u32(tag_sets.all().len() as u32);
+        for class in classes.all().iter().map(|class| self.classes.all()[*class as usize]) {
+            head.u8(class.kind as u8).u8(class.trust as u8);
+            for name in [class.project, class.session, class.agent, class.subject] {
+                head.u32(names.number(name));
+            }
+        }
+        for tags in tag_sets.all().iter().map(|tags| &self.tag_sets.all()[*tags as usize]) {
+            head.u32(tags.len() as u32);
+            for tag in tags.iter() {
+                head.u32(names.number(*tag));
+            }
+        }
+        let mut out = Writer::default();
+        out.u32(names.all().len() as u32);
+        for name in names.all() {
+            out.text(&self.names.all()[*name as usize]);
+        }
+        out.fixed(&head.0).fixed(&body.0);
+        out.0
+    }
+
+    /// Appends what `encode` made of the same range.
+    pub fn decode(&mut self, first: u32, next: u32, bytes: &[u8]) -> Result<()> {
+        let unknown = || Error::corrupt("the search index names something that it does not hold; it is rebuilt");
+        let mut from = Reader(bytes);
+        let names_len = from.u32()?;
+        let names =
+            (0..names_len).map(|_| Ok(self.names.number(Arc::from(from.text()?)))).collect::<Result<Vec<u32>>>()?;
+        let name = |number: u32| names.get(number as usize).copied().ok_or_else(unknown);
+        let (classes_len, tag_sets_len) = (from.u32()?, from.u32()?);
+        let mut classes = Vec::new();
+        for _ in 0..classes_len {
+            let kind = Kind::from_number(from.u8()?).ok_or_else(unknown)?;
+            let trust = Trust::from_number(from.u8()?).ok_or_else(unknown)?;
+            let mut number = || name(from.u32()?);
+            let (project, session, agent, subject) = (number()?, number()?, number()?, number()?);
+            classes.push(self.classes.number(Class { kind, trust, project, session, agent, subject }));
+        }
+        let mut tag_sets = Vec::new();
+        for _ in 0..tag_sets_len {
+            let len = from.u32()?;
+            let tags = (0..len).map(|_| name(from.u32()?)).collect::<Result<Arc<[u32]>>>()?;
+            tag_sets.push(self.tag_sets.number(tags));
+        }
+        for vid in first..next {
+            let (class, tags) = (from.u32()? as usize, from.u32()? as usize);
+            let (observed_at, expires_at) = (from.time()?, from.optional(Reader::time)?);
+            let (class, tags) = (classes.get(class).ok_or_else(unknown)?, tag_sets.get(tags).ok_or_else(unknown)?);
+            let row = Row { class: *class, tags: *tags, observed_at, expires_at, id: from.u64()?, len: from.u32()? };
+            self.push(vid, row);
+        }
+        from.end()
     }
 }
 

@@ -2,21 +2,23 @@
 //! rebuilt from at any time. It never touches truth, and damage to it never fails a read for good: a damaged
 //! piece is [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt), upon which the engine calls `rebuild`.
 //!
-//! `postings` is the byte form of a term's list, `columns` what filters need, `find` answers questions,
+//! `postings` is the byte form of a term's list, `segment` a file of lists, `columns` what filters need, `find` answers questions,
 //! `audit` compares with truth.
 
 mod audit;
 mod columns;
 mod find;
 mod postings;
+mod segment;
 
 use std::borrow::Cow;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use roaring::RoaringBitmap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lexical;
 use crate::model::{Filter, Kind, Memory, Query, Time};
 
@@ -25,6 +27,7 @@ use columns::Columns;
 use find::List;
 pub use find::{Found, Matches};
 use postings::{ByTerm, Growing, TermId, term_id};
+use segment::Segment;
 
 /// What truth holds: an index of another store or of a future that truth does not know is thrown away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,22 +41,40 @@ pub struct Watermark {
 
 /// The index of one store. Every method blocks, for about as long as its work takes; `flush` may take seconds.
 pub struct Index {
-    folder: PathBuf,
+    home: Home,
     inner: RwLock<Inner>,
+    /// Who holds it may change what is on disk.
+    disk: Mutex<()>,
 }
 
-pub(in crate::engine::embedded::index) struct Inner {
+/// Where the segments are, and of what store.
+struct Home {
+    folder: PathBuf,
+    truth: Watermark,
+}
+
+struct Inner {
     columns: Columns,
-    /// What is not flushed yet: terms of the vids from `tail_first` on.
-    tail: ByTerm<Growing>,
-    tail_first: u32,
+    /// On disk, in rising order of vid, without gaps.
+    segments: Vec<Arc<Segment>>,
+    /// What is being flushed.
+    frozen: Option<Arc<Tail>>,
+    tail: Tail,
+}
+
+/// The terms of the vids from `first` on, in memory.
+#[derive(Default)]
+struct Tail {
+    first: u32,
+    terms: ByTerm<Growing>,
 }
 
 impl Index {
     /// Opens what there is, as far as it fits `truth`; the rest is missing (`missing_from`).
-    pub fn open(folder: &Path, _truth: Watermark) -> Result<Self> {
-        let inner = Inner { columns: Columns::new(), tail: ByTerm::default(), tail_first: 0 };
-        Ok(Self { folder: folder.to_owned(), inner: RwLock::new(inner) })
+    pub fn open(folder: &Path, truth: Watermark) -> Result<Self> {
+        let home = Home { folder: folder.to_owned(), truth };
+        let inner = home.open()?;
+        Ok(Self { home, inner: RwLock::new(inner), disk: Mutex::new(()) })
     }
 
     /// The first vid that the index lacks: at open, the engine adds from here on what truth holds.
@@ -71,15 +92,18 @@ impl Index {
     /// Adds what is missing up to `next_vid`, from what `read` gives (`None` where truth has no such version).
     /// For opening a store; questions wait until it is done.
     pub fn catch_up(&self, next_vid: u32, read: impl FnMut(u32) -> Result<Option<Memory>>) -> Result<()> {
-        self.write().catch_up(next_vid, read)
+        let _disk = self.disk();
+        self.write().catch_up(&self.home, next_vid, read)
     }
 
     /// Throws everything away and adds again what `read` gives for the vids before `next_vid`
     /// (`None` for those that truth has no longer). Questions wait until it is done.
     pub fn rebuild(&self, next_vid: u32, read: impl FnMut(u32) -> Result<Option<Memory>>) -> Result<()> {
+        let _disk = self.disk();
         let mut inner = self.write();
-        *inner = Inner { columns: Columns::new(), tail: ByTerm::default(), tail_first: 0 };
-        inner.catch_up(next_vid, read)
+        *inner = Inner::empty();
+        self.home.clear()?;
+        inner.catch_up(&self.home, next_vid, read)
     }
 
     /// The index's content, to be held against truth by `verify`. Nothing is added while the result lives.
@@ -148,21 +172,74 @@ impl Index {
     /// more than [`FLUSH_AT`](Self::FLUSH_AT).
     pub fn unflushed(&self) -> u32 {
         let inner = self.read();
-        inner.columns.next_vid() - inner.tail_first
+        inner.columns.next_vid() - inner.frozen.as_ref().map_or(inner.tail.first, |frozen| frozen.first)
     }
 
-    /// How many unflushed versions are worth a flush: about 2 MB of memory.
+    /// How many unflushed versions are worth a flush: a few MB of memory.
     pub const FLUSH_AT: u32 = 4096;
 
-    /// Brings the tail to disk, durably, and merges small pieces.
+    /// Brings what is in memory only to disk, durably, and merges small segments. Questions and additions go on.
     pub fn flush(&self) -> Result<()> {
+        let _disk = self.disk();
+        let frozen = {
+            let mut inner = self.write();
+            let next = inner.columns.next_vid();
+            if inner.tail.first == next {
+                return Ok(());
+            }
+            let frozen = Arc::new(std::mem::replace(&mut inner.tail, Tail { first: next, terms: ByTerm::default() }));
+            inner.frozen = Some(frozen.clone());
+            frozen
+        };
+        let (next, columns) = {
+            let inner = self.read();
+            (inner.tail.first, inner.columns.encode(frozen.first, inner.tail.first))
+        };
+        let written = frozen.write(&self.home, next, &columns);
+        let mut inner = self.write();
+        inner.frozen = None;
+        match written {
+            Ok(segment) => inner.segments.push(Arc::new(segment)),
+            Err(error) => {
+                // The tail goes on from where it was, and the next flush tries again.
+                let added = std::mem::take(&mut inner.tail);
+                inner.tail = Arc::into_inner(frozen).unwrap_or_default().followed_by(added);
+                return Err(error);
+            }
+        }
+        drop(inner);
+        self.merge()
+    }
+
+    /// Joins the youngest segments while the one before them is not much larger: their number stays below about
+    /// ten, and a version is rewritten a few times at most.
+    fn merge(&self) -> Result<()> {
+        let (parts, columns) = {
+            let inner = self.read();
+            let parts = inner.segments[Inner::unmerged_from(&inner.segments)..].to_vec();
+            if parts.len() < 2 {
+                return Ok(());
+            }
+            let columns = inner.columns.encode(parts[0].first, parts[parts.len() - 1].next);
+            (parts, columns)
+        };
+        let merged = segment::merge(&self.home.folder, &self.home.truth, &parts, &columns)?;
+        let mut inner = self.write();
+        let keep = inner.segments.len() - parts.len();
+        inner.segments.truncate(keep);
+        inner.segments.push(Arc::new(merged));
+        drop(inner);
+        parts.iter().for_each(|part| remove(&part.path));
         Ok(())
     }
 
     /// Bytes on disk.
     pub fn bytes(&self) -> u64 {
-        let _ = &self.folder;
-        0
+        self.read().segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    fn disk(&self) -> MutexGuard<'_, ()> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
@@ -174,7 +251,85 @@ impl Index {
     }
 }
 
+impl Home {
+    /// The longest unbroken row of whole segments of this store; everything else in the folder goes.
+    fn open(&self) -> Result<Inner> {
+        let mut inner = Inner::empty();
+        let failed = |error: std::io::Error| Error::io(format_args!("open {}", self.folder.display()), &error);
+        if self.folder.is_file() {
+            remove(&self.folder);
+        }
+        fs::create_dir_all(&self.folder).map_err(failed)?;
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            match Segment::open(&path, &self.truth) {
+                Ok(Some(segment)) => found.push(segment),
+                _ => remove(&path),
+            }
+        }
+        // An index that knows vids which truth has not given out belongs to another past of this store.
+        if found.iter().any(|segment| segment.next > self.truth.next_vid) {
+            found.clear();
+            self.clear()?;
+        }
+        // A merge that was cut short leaves a segment beside the parts that it was made of: take the longest.
+        found.sort_by_key(|segment| (segment.first, std::cmp::Reverse(segment.next)));
+        for segment in found {
+            let (first, next) = (segment.first, segment.next);
+            if first != inner.columns.next_vid() {
+                remove(&segment.path);
+                continue;
+            }
+            let decoded = segment.columns().and_then(|columns| inner.columns.decode(first, next, &columns));
+            if decoded.is_err() {
+                inner = Inner::empty();
+                self.clear()?;
+                break;
+            }
+            inner.segments.push(Arc::new(segment));
+        }
+        inner.tail.first = inner.segments.last().map_or(0, |segment| segment.next);
+        Ok(inner)
+    }
+
+    /// Removes every file.
+    fn clear(&self) -> Result<()> {
+        let failed = |error: std::io::Error| Error::io(format_args!("clear {}", self.folder.display()), &error);
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes a file that is not needed; one that stays is not read, and goes at the next opening.
+fn remove(path: &Path) {
+    let _ = fs::remove_file(path);
+}
+
+impl Tail {
+    fn write(&self, home: &Home, next: u32, columns: &[u8]) -> Result<Segment> {
+        let mut terms: Vec<(&TermId, &Growing)> = self.terms.iter().collect();
+        terms.sort_unstable_by_key(|(term, _)| **term);
+        Segment::write(&home.folder, &home.truth, (self.first, next), columns, |emit| {
+            terms.iter().try_for_each(|(term, list)| emit(**term, list))
+        })
+    }
+
+    fn followed_by(mut self, later: Self) -> Self {
+        for (term, list) in later.terms {
+            self.terms.entry(term).or_default().append(&list.bytes, list.count, list.last);
+        }
+        self
+    }
+}
+
 impl Inner {
+    fn empty() -> Self {
+        Self { columns: Columns::new(), segments: Vec::new(), frozen: None, tail: Tail::default() }
+    }
+
     fn add(&mut self, vid: u32, memory: &Memory, words: lexical::Words) {
         if vid < self.columns.next_vid() {
             return;
@@ -182,34 +337,87 @@ impl Inner {
         let row = self.columns.row_of(memory, words.len);
         self.columns.push(vid, row);
         for (term, frequency) in frequencies(&words.terms) {
-            self.tail.entry(term).or_default().push(vid, frequency);
+            self.tail.terms.entry(term).or_default().push(vid, frequency);
         }
     }
 
-    fn catch_up(&mut self, next_vid: u32, mut read: impl FnMut(u32) -> Result<Option<Memory>>) -> Result<()> {
+    fn catch_up(
+        &mut self,
+        home: &Home,
+        next_vid: u32,
+        mut read: impl FnMut(u32) -> Result<Option<Memory>>,
+    ) -> Result<()> {
         for vid in self.columns.next_vid()..next_vid {
             if let Some(memory) = read(vid)? {
                 self.add(vid, &memory, lexical::analyse(&memory.text));
+            }
+            if self.columns.next_vid() - self.tail.first >= CATCH_UP_AT {
+                self.spill(home)?;
             }
         }
         Ok(())
     }
 
+    /// The tail to disk while nobody else looks.
+    fn spill(&mut self, home: &Home) -> Result<()> {
+        let (first, next) = (self.tail.first, self.columns.next_vid());
+        let segment = self.tail.write(home, next, &self.columns.encode(first, next))?;
+        self.segments.push(Arc::new(segment));
+        self.tail = Tail { first: next, terms: ByTerm::default() };
+        Ok(())
+    }
+
+    /// Where the segments begin that are worth merging.
+    fn unmerged_from(segments: &[Arc<Segment>]) -> usize {
+        let len = |segment: &Segment| u64::from(segment.next - segment.first);
+        let mut from = segments.len().saturating_sub(1);
+        let mut total = segments.last().map_or(0, |last| len(last));
+        while from > 0 && len(&segments[from - 1]) < 3 * total {
+            from -= 1;
+            total += len(&segments[from]);
+        }
+        from
+    }
+
+    /// The parts that are in memory, with the vid after their last.
+    fn tails(&self) -> impl Iterator<Item = (&Tail, u32)> {
+        let frozen = self.frozen.as_deref().map(|frozen| (frozen, self.tail.first));
+        frozen.into_iter().chain([(&self.tail, self.columns.next_vid())])
+    }
+
     fn for_each_list(&self, mut visit: impl FnMut(TermId, &[u8])) -> Result<()> {
-        self.tail.iter().for_each(|(term, list)| visit(*term, &list.bytes));
+        for segment in &self.segments {
+            let mut lists = segment.lists();
+            while let Some((entry, bytes)) = lists.next()? {
+                visit(entry.term, bytes);
+            }
+        }
+        for (tail, _) in self.tails() {
+            tail.terms.iter().for_each(|(term, list)| visit(*term, &list.bytes));
+        }
         Ok(())
     }
 
     /// A term's lists, in rising order of vid.
     fn lists(&self, term: TermId) -> Result<Vec<List<'_>>> {
         let mut lists = Vec::new();
-        if let Some(list) = self.tail.get(&term) {
-            let (first, next) = (self.tail_first, self.columns.next_vid());
-            lists.push(List { bytes: Cow::Borrowed(&list.bytes), count: list.count, first, next });
+        for segment in &self.segments {
+            if let Some((bytes, count)) = segment.list(term)? {
+                lists.push(List { bytes: Cow::Owned(bytes), count, first: segment.first, next: segment.next });
+            }
+        }
+        for (tail, next) in self.tails() {
+            if let Some(list) = tail.terms.get(&term) {
+                let bytes = Cow::Borrowed(list.bytes.as_slice());
+                lists.push(List { bytes, count: list.count, first: tail.first, next });
+            }
         }
         Ok(lists)
     }
 }
+
+/// At how many versions a catching up brings its tail to disk: fewer and larger segments than while serving.
+const CATCH_UP_AT: u32 = 4 * Index::FLUSH_AT;
 
 /// Each term of a text once, with its occurrences.
 fn frequencies(terms: &[String]) -> Vec<(TermId, u16)> {
