@@ -141,7 +141,8 @@ fn has_blob(text: &str) -> bool {
 fn carries_away(plain: &str) -> bool {
     let is_image = plain.match_indices("](http").any(|(at, _)| {
         let address = plain[at + 2..].split([')', ' ', '\n']).next().unwrap_or_default();
-        plain[..at].rfind('[').is_some_and(|open| plain[..open].ends_with('!'))
+        let mut label = plain[..at].chars().rev().take(200).skip_while(|c| *c != '[');
+        label.nth(1) == Some('!')
             && address.split_once('?').is_some_and(|(_, query)| query.contains('='))
             && (query_is_open(address) || address.len() >= 200)
     });

@@ -100,7 +100,7 @@ fn json_web_token(bytes: &[u8], at: usize) -> Option<Found> {
     if !rest.starts_with(b"eyJ") {
         return None;
     }
-    let claims = run(bytes, at, 2048, is_base64url) + 1;
+    let claims = run(bytes, at, 1024, is_base64url) + 1;
     if bytes.get(claims - 1) != Some(&b'.') || !bytes[claims..].starts_with(b"eyJ") {
         return None;
     }
@@ -176,8 +176,8 @@ fn password_in_url(text: &str, at: usize) -> Option<Found> {
     }
     let authority = scheme_end + 3;
     let ends = |byte: u8| byte <= b' ' || b"\"'`<>\\|".contains(&byte);
-    let all = run(bytes, authority, 1024, |byte| !ends(byte));
-    let host_end = run(bytes, authority, 1024, |byte| !ends(byte) && !b"/?#".contains(&byte));
+    let all = run(bytes, authority, 512, |byte| !ends(byte));
+    let host_end = run(bytes, authority, 512, |byte| !ends(byte) && !b"/?#".contains(&byte));
     let colon = authority + bytes[authority..host_end].iter().position(|byte| *byte == b':')?;
     // A password that holds a slash reaches beyond what looks like the host; a port is not one.
     let after_colon = &bytes[colon + 1..host_end];
@@ -206,9 +206,9 @@ fn private_key(text: &str, at: usize) -> Option<Found> {
         return None;
     }
     let body = run(bytes, label_end, 5, |byte| byte == b'-');
-    let window = &bytes[body..bytes.len().min(body + KEY_BYTES_MAX)];
-    let end_mark = [b"-----END ", label.as_bytes()].concat();
-    let end = match window.windows(end_mark.len()).position(|part| part == end_mark) {
+    let window = &text[body..text.floor_char_boundary(body + KEY_BYTES_MAX)];
+    let end_mark = format!("-----END {label}");
+    let end = match window.find(&end_mark) {
         Some(offset) => run(bytes, body + offset + end_mark.len(), 5, |byte| byte == b'-'),
         None => key_lines_end(text, body),
     };

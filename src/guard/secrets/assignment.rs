@@ -136,7 +136,7 @@ pub fn is_reference(value: &str) -> bool {
     b"$<{[*%(".contains(&first)
         || value.contains("${")
         || value.contains("{{")
-        || value.bytes().all(|byte| byte == value.as_bytes()[0])
+        || (b"*xX._-".contains(&first) && value.bytes().all(|byte| byte == first))
 }
 
 fn is_word(value: &str) -> bool {
@@ -209,7 +209,7 @@ fn is_blank(byte: u8) -> bool {
 }
 
 /// By so much of a value it is judged.
-const VALUE_BYTES_MAX: usize = 1024;
+const VALUE_BYTES_MAX: usize = 256;
 
 /// Where an unquoted value stops: at a blank, a separator, a quote; a quoted one at its quote or at a blank.
 fn value_end(text: &str, start: usize, quote: Option<u8>, bytes_max: usize) -> usize {

@@ -31,8 +31,8 @@ impl Of {
     }
 }
 
-/// No upper limit.
-const ANY: usize = 1024;
+/// No upper limit; the first so many are judged.
+const ANY: usize = 256;
 
 /// Prefix, what follows, how many of it at least and at most (`ANY`: no limit), and what it is.
 const SHAPES: &[(&str, Of, usize, usize, &str)] = &[
