@@ -209,7 +209,11 @@ fn take_start_lock(paths: &Paths) -> Result<Option<File>> {
     paths.prepare()?;
     let path = paths.start_lock_file();
     let failed = |e: std::io::Error| Error::io(format_args!("lock {} to start the daemon", path.display()), &e);
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -224,7 +228,7 @@ fn silence(paths: &Paths) -> Error {
     match holder.trim().parse::<u32>() {
         Ok(pid) => Error::unavailable(format!(
             "the daemon (process {pid}) has not answered for {waited} seconds: look at `memoria logs`; if it hangs, \
-             end it with `kill -9 {pid}`, which loses no acknowledged memory, and try again"
+             `memoria restart --force` ends it and starts anew, and no acknowledged memory is lost"
         )),
         Err(_) => Error::unavailable(format!(
             "no daemon answered within {waited} seconds, though one is being started: look at `memoria logs` and try again"

@@ -1,4 +1,18 @@
-//! The process `memoriad`.
+//! The process `memoriad`: how it comes up, whom it serves, and how it goes down.
+//! It moves requests between sessions and the store, and decides nothing about memories.
 
+mod announce;
+#[cfg(unix)]
+mod detach;
+pub mod dispatch;
+mod drain;
+mod house;
+mod listen;
+mod lock;
 pub mod logs;
+mod run;
+mod session;
+mod status;
 pub mod watch;
+
+pub use run::{How, run};

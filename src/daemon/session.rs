@@ -1,0 +1,327 @@
+//! One client's connection, from Hello to its end. Many requests are in flight at once; a request that panics ends
+//! alone, and a client that does not read its answers holds up nobody but itself.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::timeout;
+
+use super::drain::Why;
+use super::house::{House, Seat};
+use super::status::status;
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::mcp;
+use crate::model::{OpId, SessionId, id};
+use crate::service::Caller;
+use crate::wire::hello::{self, Greeting, Hello, Role, await_hello};
+use crate::wire::limits::{
+    ACKNOWLEDGED_MAX, IN_FLIGHT_MAX, OPEN_WITHIN, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, SESSION_WAIT, SESSIONS_MAX,
+    WRITE_WITHIN,
+};
+use crate::wire::message::{
+    Ask, ClientKind, Envelope, Open, Opened, Request, Response, SessionStatus, StopReason, ToClient, ToDaemon,
+};
+use crate::wire::socket::{self, Stream};
+use crate::wire::{codec, frame};
+
+/// Serves one connection to its end.
+pub async fn serve(stream: Stream, house: Arc<House>, handshake: tokio::sync::OwnedSemaphorePermit) {
+    match begin(stream, &house).await {
+        Ok(begun) => {
+            drop(handshake);
+            begun.run().await;
+        }
+        // Nothing was asked yet: nobody but the client can have done this.
+        Err(error) => tracing::debug!("a client was turned away: {error}"),
+    }
+}
+
+/// Everything up to the answer to `Open`.
+async fn begin(mut stream: Stream, house: &Arc<House>) -> Result<Session> {
+    let own = Hello::own(Role::Daemon);
+    if let Err(error) = greet(&mut stream, own).await {
+        let _ = timeout(OPEN_WITHIN, stream.write_all(&hello::refusal(own, &error.message))).await;
+        return Err(error);
+    }
+    let place = match timeout(SESSION_WAIT, Arc::clone(&house.places).acquire_owned()).await {
+        Ok(Ok(place)) => place,
+        _ => {
+            let why = format!("the daemon serves its limit of {SESSIONS_MAX} sessions: close some agents");
+            let _ = timeout(OPEN_WITHIN, stream.write_all(&hello::refusal(own, &why))).await;
+            return Err(Error::unavailable(why));
+        }
+    };
+    let (reader, mut writer) = tokio::io::split(stream);
+    writer.write_all(&own.to_bytes(Greeting::Ack)).await.map_err(|e| Error::io("answer a Hello", &e))?;
+    let mut incoming = frame::Incoming::start::<ReadHalf<Stream>>(reader, REQUEST_BYTES_MAX);
+    let first = timeout(OPEN_WITHIN, incoming.next())
+        .await
+        .map_err(|_| Error::protocol("a client said Hello and then nothing"))??
+        .ok_or_else(|| Error::protocol("a client left after its Hello"))?;
+    let Envelope { serial, body: ToDaemon::Open(open) } = codec::decode(&first)? else {
+        return Err(Error::protocol("a client asked before it opened its session"));
+    };
+    let (replies, to_write) = mpsc::channel(IN_FLIGHT_MAX);
+    let session = Session::new(house, open, incoming, replies, tokio::spawn(write(writer, to_write)), place)?;
+    let opened =
+        Opened { session: session.session.clone(), version: env!("CARGO_PKG_VERSION").to_owned(), pid: own.pid };
+    reply(&session.replies, serial, ToClient::Opened(opened)).await;
+    Ok(session)
+}
+
+async fn greet(stream: &mut Stream, own: Hello) -> Result<()> {
+    socket::check_peer(stream).map_err(|e| Error::io("tell who is at the other end", &e))??;
+    let client = await_hello(stream).await?;
+    if client.major != own.major {
+        return Err(Error::protocol(hello::mismatch(own, client)));
+    }
+    Ok(())
+}
+
+struct Session {
+    house: Arc<House>,
+    session: SessionId,
+    open: Open,
+    seat: Arc<Seat>,
+    incoming: frame::Incoming,
+    replies: mpsc::Sender<Vec<u8>>,
+    writer: JoinHandle<()>,
+    /// A request holds one of these until its reply is on its way: so what waits in memory is bounded.
+    in_flight: Arc<Semaphore>,
+    running: HashMap<u32, AbortHandle>,
+    agent: mcp::Session,
+    _place: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Session {
+    fn new(
+        house: &Arc<House>,
+        open: Open,
+        incoming: frame::Incoming,
+        replies: mpsc::Sender<Vec<u8>>,
+        writer: JoinHandle<()>,
+        place: tokio::sync::OwnedSemaphorePermit,
+    ) -> Result<Self> {
+        let session = match open.client {
+            ClientKind::Shim => SessionId::new(id::hex(&open.nonce[..6]))?,
+            ClientKind::Cli => SessionId::new("cli")?,
+        };
+        let now = clock::now();
+        let seat = Arc::new(house.seat(SessionStatus {
+            session: session.clone(),
+            client: open.client,
+            agent: None,
+            agent_version: None,
+            project: open.project.clone(),
+            pid: open.pid,
+            requests: 0,
+            opened_at: now,
+            last_seen: now,
+        }));
+        let (events, mut said) = mpsc::channel::<Vec<u8>>(IN_FLIGHT_MAX);
+        let to_agent = replies.clone();
+        tokio::spawn(async move {
+            while let Some(line) = said.recv().await {
+                reply(&to_agent, 0, ToClient::Line(line)).await;
+            }
+        });
+        let backend = Backend {
+            house: Arc::clone(house),
+            seat: Arc::clone(&seat),
+            session: session.clone(),
+            open: Arc::new(open.clone()),
+        };
+        Ok(Self {
+            house: Arc::clone(house),
+            session,
+            open,
+            seat,
+            incoming,
+            replies,
+            writer,
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            running: HashMap::new(),
+            agent: mcp::Session::start(backend, events),
+            _place: place,
+        })
+    }
+
+    async fn run(mut self) {
+        if let Err(error) = self.converse().await {
+            tracing::warn!("session {} was ended: {error}", self.session);
+        }
+        // Nobody waits for these any more. A write that is under way may still be applied; its id tells.
+        for running in self.running.values() {
+            running.abort();
+        }
+        let Self { writer, replies, agent, .. } = self;
+        drop((replies, agent));
+        // What is written already reaches the client; what cannot be written does not keep the daemon.
+        let abort = writer.abort_handle();
+        if timeout(OPEN_WITHIN, writer).await.is_err() {
+            abort.abort();
+        }
+    }
+
+    async fn converse(&mut self) -> Result<()> {
+        let house = Arc::clone(&self.house);
+        loop {
+            let next = tokio::select! {
+                next = self.incoming.next() => next?,
+                () = self.replies.closed() => return Ok(()),
+                () = house.drain.is_over() => return Ok(()),
+            };
+            let Some(bytes) = next else { return Ok(()) };
+            let Envelope { serial, body } = codec::decode(&bytes)?;
+            match body {
+                ToDaemon::Ask(ask) => self.take(serial, ask).await,
+                ToDaemon::Cancel(serial) => self.cancel(serial).await,
+                ToDaemon::Acknowledge(ops) if ops.len() <= ACKNOWLEDGED_MAX => house.dispatch.acknowledge(ops),
+                ToDaemon::Acknowledge(ops) => {
+                    let why = format!("{} acknowledgements at once, {ACKNOWLEDGED_MAX} are allowed", ops.len());
+                    return Err(Error::protocol(why));
+                }
+                ToDaemon::Open(_) => return Err(Error::protocol("a session was opened twice")),
+            }
+        }
+    }
+
+    /// Begins a request, or waits until one of those in flight has been answered.
+    async fn take(&mut self, serial: u32, ask: Ask) {
+        let house = Arc::clone(&self.house);
+        let permit = tokio::select! {
+            permit = Arc::clone(&self.in_flight).acquire_owned() => permit,
+            () = self.replies.closed() => return,
+            () = house.drain.is_over() => return,
+        };
+        let Some(ticket) = house.drain.enter() else {
+            let going = Error::shutting_down("the daemon is stopping: ask again, and a new one answers");
+            return reply(&self.replies, serial, ToClient::Failed(going)).await;
+        };
+        if !ask.is_replay {
+            self.seat.note(|session| {
+                session.requests += 1;
+                session.last_seen = clock::now();
+            });
+        }
+        let work = self.work(ask);
+        let replies = self.replies.clone();
+        let task = tokio::spawn(async move {
+            let answer = match guarded(work).await {
+                Ok(response) => ToClient::Done(Box::new(response)),
+                Err(error) => ToClient::Failed(error),
+            };
+            reply(&replies, serial, answer).await;
+            drop((permit, ticket));
+        });
+        self.running.retain(|_, running| !running.is_finished());
+        self.running.insert(serial, task.abort_handle());
+    }
+
+    /// Lines take effect in the order of their coming, so this is not put off to the request's own task.
+    fn work(&self, ask: Ask) -> impl Future<Output = Result<Response>> + Send + use<> {
+        let Ask { op, request, .. } = ask;
+        let house = Arc::clone(&self.house);
+        let caller = caller(&self.seat, &self.session, &self.open, op);
+        let (line, request) = match request {
+            Request::Mcp(line) => (Some(self.agent.line(op, line)), None),
+            request => (None, Some(request)),
+        };
+        async move {
+            match (line, request) {
+                (Some(line), _) => {
+                    let mcp::Answer { line, keep } = line.await;
+                    Ok(Response::Mcp { line, keep })
+                }
+                (None, Some(Request::Status)) => Ok(Response::Status(Box::new(status(&house).await))),
+                (None, Some(Request::Stop(reason))) => {
+                    house.drain.begin(match reason {
+                        StopReason::Stop => Why::Asked,
+                        StopReason::HandOver => Why::HandOver,
+                    });
+                    Ok(Response::Stopping { pid: std::process::id() })
+                }
+                (None, Some(request)) => house.dispatch.call(&caller, request).await,
+                (None, None) => Err(Error::internal("a request got lost")),
+            }
+        }
+    }
+
+    async fn cancel(&mut self, serial: u32) {
+        if let Some(running) = self.running.remove(&serial)
+            && !running.is_finished()
+        {
+            running.abort();
+            let cancelled = Error::cancelled("the request was cancelled; a write may have been applied");
+            reply(&self.replies, serial, ToClient::Failed(cancelled)).await;
+        }
+    }
+}
+
+/// A panic is one request's problem: it becomes that request's error.
+async fn guarded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| {
+        catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or_else(|_| {
+            let why = "a fault of Memoria's ended this request, and only this one: `memoria logs` has more";
+            std::task::Poll::Ready(Err(Error::internal(why)))
+        })
+    })
+    .await
+}
+
+/// Queues a reply; waits while this client is slow.
+async fn reply(replies: &mpsc::Sender<Vec<u8>>, serial: u32, body: ToClient) {
+    let encoded = frame::encode(&Envelope { serial, body }, REPLY_BYTES_MAX);
+    let bytes =
+        encoded.or_else(|error| frame::encode(&Envelope { serial, body: ToClient::Failed(error) }, REPLY_BYTES_MAX));
+    match bytes {
+        // Closed: the client is gone, and with it whoever waited.
+        Ok(bytes) => drop(replies.send(bytes).await),
+        Err(error) => tracing::error!("a reply was lost: {error}"),
+    }
+}
+
+/// Writes replies in the order of their coming, until the client is gone or stops reading.
+async fn write(mut to: WriteHalf<Stream>, mut replies: mpsc::Receiver<Vec<u8>>) {
+    while let Some(bytes) = replies.recv().await {
+        match timeout(WRITE_WITHIN, to.write_all(&bytes)).await {
+            Ok(Ok(())) => {}
+            _ => return,
+        }
+    }
+}
+
+fn caller(seat: &Seat, session: &SessionId, open: &Open, op: OpId) -> Caller {
+    let known = seat.session();
+    let (agent, agent_version) = known.map(|known| (known.agent, known.agent_version)).unwrap_or_default();
+    Caller { session: session.clone(), client: open.client, agent, agent_version, project: open.project.clone(), op }
+}
+
+/// What an agent's tools reach.
+#[derive(Clone)]
+struct Backend {
+    house: Arc<House>,
+    seat: Arc<Seat>,
+    session: SessionId,
+    open: Arc<Open>,
+}
+
+impl mcp::Backend for Backend {
+    async fn call(&self, op: OpId, request: Request) -> Result<Response> {
+        let caller = caller(&self.seat, &self.session, &self.open, op);
+        guarded(self.house.dispatch.call(&caller, request)).await
+    }
+
+    fn agent(&self, name: &str, version: &str) {
+        self.seat.note(|session| {
+            session.agent = Some(name.to_owned());
+            session.agent_version = Some(version.to_owned());
+        });
+    }
+}
