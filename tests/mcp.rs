@@ -4,3 +4,7 @@
 mod backend;
 #[path = "mcp/protocol.rs"]
 mod protocol;
+#[path = "mcp/quoting.rs"]
+mod quoting;
+#[path = "mcp/tools.rs"]
+mod tools;

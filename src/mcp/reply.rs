@@ -7,7 +7,7 @@ use super::quote::Quote;
 use super::tools::Asked;
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::model::text::visible;
+use crate::model::text::{one_line, visible};
 use crate::model::{CommitId, Masked, Memory, Time};
 use crate::wire::message::{Corrected, Hit, Listed, Parts, Purged, Response, Retrieved, Shaped, Stored};
 
@@ -117,19 +117,14 @@ fn corrected(corrected: &Corrected) -> Reply {
     let mut text = if corrected.is_unchanged {
         format!("Memory {id} says that already; nothing was written.")
     } else {
-        format!(
-            "Corrected memory {id} (now {}); its history is kept. Before, as quoted data:",
-            corrected.memory.memory.trust
-        )
-    };
-    if !corrected.is_unchanged {
         let mut before = corrected.memory.clone();
         before.memory.text.clone_from(&corrected.before);
         before.memory.metadata.clear();
         let mut quote = Quote::new(std::iter::once(&before));
-        quote.add(&before, "before", false, GLIMPSE_CHARS_MAX);
-        text += &format!("\n{}", quote.text.trim_end());
-    }
+        quote.add(&before, "what it said before", false, GLIMPSE_CHARS_MAX);
+        let opening = quote.opening();
+        format!("Corrected memory {id}; its history is kept. {opening}\n{}", quote.text.trim_end())
+    };
     text += &masked_note(&corrected.masked);
     let structured = json!({
         "memory": memory_value(&corrected.memory), "before": visible(&corrected.before),
@@ -155,7 +150,7 @@ fn purged(purged: &Purged) -> Reply {
         text += &format!("\nand {} more.", purged.removed.len() - GLIMPSES_MAX);
     }
     if !purged.missing.is_empty() {
-        let missing: Vec<_> = purged.missing.iter().map(|id| crate::model::text::one_line(id, 60)).collect();
+        let missing: Vec<_> = purged.missing.iter().map(|id| one_line(id, 60)).collect();
         text += &format!("\nNot found: {}.", missing.join(", "));
     }
     let removed: Vec<_> = purged.removed.iter().map(memory_value).collect();
@@ -182,11 +177,8 @@ fn explained(hit: &Hit, parts: &Parts) -> String {
         hit.score, parts.lexical, parts.neighbours, parts.trust, parts.age, parts.place
     );
     if !parts.terms.is_empty() {
-        let terms: Vec<_> = parts
-            .terms
-            .iter()
-            .map(|(term, share)| format!("{} {share:.2}", crate::model::text::one_line(term, 40)))
-            .collect();
+        let terms: Vec<_> =
+            parts.terms.iter().map(|(term, share)| format!("{} {share:.2}", one_line(term, 40))).collect();
         out += &format!("; {}", terms.join(", "));
     }
     out

@@ -1,0 +1,176 @@
+//! Names, parameters and replies of the tools.
+
+use std::collections::BTreeSet;
+
+use memoria::model::{Kind, Trust};
+use memoria::wire::message::{Place, PurgeTarget, Request, SessionScope, Target};
+use serde_json::{Value, json};
+
+use crate::backend::{Agent, Fake};
+
+async fn listed(agent: &Agent) -> Vec<Value> {
+    let mut answer = agent.ask(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).await;
+    serde_json::from_value(answer["result"]["tools"].take()).unwrap()
+}
+
+fn text(result: &Value) -> &str {
+    result["content"][0]["text"].as_str().expect("a text")
+}
+
+fn last(backend: &Fake) -> Request {
+    backend.0.asked.lock().unwrap().last().expect("a request").1.clone()
+}
+
+/// The required arguments of a tool, and what else makes a call complete.
+fn complete(tool: &str) -> Value {
+    match tool {
+        "memory_store" => json!({"content": "x"}),
+        "memory_retrieve" => json!({"query": "x"}),
+        "memory_correct" => json!({"query": "x", "new_content": "y"}),
+        "memory_purge" => json!({"topic": "x"}),
+        _ => json!({}),
+    }
+}
+
+#[tokio::test]
+async fn the_five_tools_are_listed_with_hints_and_schemas() {
+    let tools = listed(&Agent::start()).await;
+    let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["memory_store", "memory_retrieve", "memory_list", "memory_correct", "memory_purge"]);
+    for tool in &tools {
+        let hints = &tool["annotations"];
+        assert_eq!(hints["openWorldHint"], false);
+        let is_read = ["memory_retrieve", "memory_list"].contains(&tool["name"].as_str().unwrap());
+        assert_eq!(hints["readOnlyHint"], is_read, "{tool}");
+        assert!(hints["destructiveHint"].is_boolean() && hints["idempotentHint"].is_boolean());
+        assert_eq!(tool["inputSchema"]["type"], "object");
+        assert_eq!(tool["outputSchema"]["type"], "object");
+        assert!(tool["outputSchema"]["$defs"]["memory"].is_object());
+    }
+}
+
+#[tokio::test]
+async fn every_property_of_a_schema_is_read_and_nothing_else_is() {
+    let agent = Agent::start();
+    for tool in listed(&agent).await {
+        let name = tool["name"].as_str().unwrap();
+        let properties = tool["inputSchema"]["properties"].as_object().unwrap();
+        for (property, schema) in properties {
+            let wrong = if schema["type"] == "object" { json!(1) } else { json!({"a": 1}) };
+            let mut arguments = complete(name);
+            arguments[property] = wrong;
+            let result = agent.call(name, arguments).await;
+            assert_eq!(result["isError"], true, "{name} does not read {property}");
+            assert!(text(&result).contains(&format!("`{property}`")), "{name}.{property}: {}", text(&result));
+        }
+        let mut arguments = complete(name);
+        arguments["surprise"] = json!(1);
+        let result = agent.call(name, arguments).await;
+        assert_eq!(result["isError"], true);
+        let sentence = text(&result);
+        assert!(sentence.contains("`surprise`"), "{sentence}");
+        let known: BTreeSet<_> =
+            sentence.split_once("It takes ").unwrap().1.trim_end_matches('.').split(", ").map(str::to_owned).collect();
+        assert_eq!(known, properties.keys().cloned().collect::<BTreeSet<_>>(), "{name}");
+        assert_eq!(agent.call(name, complete(name)).await["isError"], false, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_values_are_answered_with_what_is_allowed() {
+    let agent = Agent::start();
+    for (tool, arguments, sentence) in [
+        ("memory_store", json!({}), "needs `content`"),
+        ("memory_store", json!({"content": "  "}), "needs `content`"),
+        ("memory_store", json!({"content": "x", "memory_type": "fact"}), "semantic, profile, procedural"),
+        ("memory_store", json!({"content": "x", "trust_tier": "T9"}), "T1, T2, T3, T4"),
+        ("memory_store", json!({"content": "x", "project": "*"}), "\"global\""),
+        ("memory_store", json!({"content": "x", "branch": "feature"}), "Leave `branch` out"),
+        ("memory_store", json!({"content": "x", "tags": ["a", 1]}), "a list of texts, not a number"),
+        ("memory_store", json!({"content": "x", "session_id": "a\u{0}b"}), "`session_id`"),
+        ("memory_store", json!({"content": "x", "subject_id": "x".repeat(200)}), "128 bytes"),
+        ("memory_retrieve", json!({"query": "x", "top_k": 0}), "from 1 to 100"),
+        ("memory_retrieve", json!({"query": "x", "top_k": 2.5}), "a whole number"),
+        ("memory_retrieve", json!({"query": "x", "top_k": "many"}), "a whole number"),
+        ("memory_retrieve", json!({"query": "x", "session_scope": "only"}), "`session_id`"),
+        ("memory_retrieve", json!({"query": "x", "session_id": "s", "session_scope": "x"}), "\"only\""),
+        ("memory_retrieve", json!({"query": "x", "memory_types": ["semantic", "x"]}), "`x` is not a kind"),
+        ("memory_list", json!({"limit": 501}), "from 1 to 500"),
+        ("memory_correct", json!({"new_content": "x"}), "either `memory_id` or `query`"),
+        ("memory_correct", json!({"memory_id": "a", "query": "b", "new_content": "x"}), "either"),
+        ("memory_correct", json!({"memory_id": "a", "new_content": "x", "session_id": "s"}), "narrow"),
+        ("memory_purge", json!({}), "exactly one"),
+        ("memory_purge", json!({"memory_id": " , "}), "exactly one"),
+        ("memory_purge", json!({"memory_id": "a", "topic": "b"}), "exactly one"),
+        ("memory_purge", json!({"topic": "b", "memory_types": ["working"]}), "`memory_types` narrows"),
+    ] {
+        let result = agent.call(tool, arguments.clone()).await;
+        assert_eq!(result["isError"], true, "{tool} {arguments}");
+        assert!(text(&result).contains(sentence), "{tool} {arguments}: {}", text(&result));
+        assert!(result.get("structuredContent").is_none());
+    }
+    assert!(agent.backend.0.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn arguments_become_the_request_that_they_say() {
+    let agent = Agent::start();
+    agent
+        .call(
+            "memory_store",
+            json!({"content": "x", "memory_type": "procedural", "tags": ["b", "a"], "project": "global",
+                   "trust_tier": "T1", "session_id": "s", "subject_id": "u", "extra_metadata": {"k": [1, "v"]},
+                   "branch": "main"}),
+        )
+        .await;
+    let Request::Store(store) = last(&agent.backend) else { panic!("not a store") };
+    assert_eq!((store.kind, store.trust, store.place), (Some(Kind::Procedural), Some(Trust::T1), Place::Global));
+    assert_eq!((store.tags, store.metadata.as_str()), (vec!["b".to_owned(), "a".to_owned()], r#"{"k":[1,"v"]}"#));
+    assert_eq!((store.session.unwrap().as_str(), store.subject.unwrap().as_str()), ("s", "u"));
+
+    agent
+        .call(
+            "memory_retrieve",
+            json!({"query": "q", "top_k": "7", "max_tokens": 300.0, "session_id": "s", "session_scope": "only",
+                   "project": "*", "memory_types": "working", "tags": "t", "explain": "verbose", "subject_id": null}),
+        )
+        .await;
+    let Request::Retrieve(retrieve) = last(&agent.backend) else { panic!("not a retrieve") };
+    assert_eq!((retrieve.top_k, retrieve.max_tokens, retrieve.explain), (7, 300, true));
+    assert_eq!((retrieve.place, retrieve.session_scope), (Place::Everywhere, SessionScope::Only));
+    assert_eq!((retrieve.filter.kinds, retrieve.filter.tags), (vec![Kind::Working], vec!["t".to_owned()]));
+
+    agent.call("memory_list", json!({})).await;
+    let Request::List(list) = last(&agent.backend) else { panic!("not a list") };
+    assert_eq!((list.page.limit, list.page.offset, list.place), (20, 0, Place::Here));
+
+    agent.call("memory_correct", json!({"memory_id": "abcdef01", "new_content": "n", "reason": "r"})).await;
+    let Request::Correct(correct) = last(&agent.backend) else { panic!("not a correct") };
+    assert_eq!(correct.target, Target::Id("abcdef01".to_owned()));
+    assert_eq!((correct.text.as_str(), correct.reason.as_deref()), ("n", Some("r")));
+
+    agent.call("memory_purge", json!({"memory_id": "a, b,,c"})).await;
+    let Request::Purge(purge) = last(&agent.backend) else { panic!("not a purge") };
+    assert_eq!(purge.target, PurgeTarget::Ids(["a", "b", "c"].map(str::to_owned).to_vec()));
+    agent.call("memory_purge", json!({"session_id": "s", "memory_types": ["working"]})).await;
+    let Request::Purge(purge) = last(&agent.backend) else { panic!("not a purge") };
+    assert!(matches!(purge.target, PurgeTarget::Session { kinds, .. } if kinds == [Kind::Working]));
+}
+
+#[tokio::test]
+async fn nothing_is_left_out_silently() {
+    let agent = Agent::start();
+    for n in 0..5 {
+        agent.call("memory_store", json!({"content": format!("note {n}")})).await;
+    }
+    let found = agent.call("memory_retrieve", json!({"query": "note"})).await;
+    assert!(text(&found).contains("2 more left out: raise top_k or max_tokens"), "{}", text(&found));
+    assert_eq!(found["structuredContent"]["left_out"], 2);
+    let page = agent.call("memory_list", json!({"limit": 2, "offset": 1})).await;
+    assert!(text(&page).contains("2 memories of 5") && text(&page).contains("2 more: ask with offset 3"));
+    let beyond = agent.call("memory_list", json!({"offset": 9})).await;
+    assert_eq!(text(&beyond), "Nothing from offset 9 on: there are 5.");
+    let purged = agent.call("memory_purge", json!({"memory_id": "12345678,abc\u{202e}"})).await;
+    assert!(text(&purged).contains("Not found: 12345678, abc\\u{202e}."), "{}", text(&purged));
+    assert_eq!(text(&Agent::start().call("memory_list", json!({})).await), "No memories found.");
+}
