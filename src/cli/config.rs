@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::json;
 
-use crate::config::{Config, Origin};
+use crate::config::{Config, Entry, Origin};
 use crate::error::{Error, Result};
 use crate::paths::Paths;
 
@@ -73,10 +73,11 @@ fn show(paths: &Paths, out: &Out) -> Result<()> {
     };
     out.answer(
         || {
-            let settings: Vec<_> = entries
-                .iter()
-                .map(|e| json!({"key": e.key, "value": e.value, "default": e.default, "from": from(e.origin), "variable": e.variable}))
-                .collect();
+            let entry = |e: &Entry| {
+                let from = from(e.origin);
+                json!({"key": e.key, "value": e.value, "default": e.default, "from": from, "variable": e.variable})
+            };
+            let settings: Vec<_> = entries.iter().map(entry).collect();
             json!({"path": file, "exists": file.exists(), "settings": settings})
         },
         |style| {

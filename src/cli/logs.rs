@@ -1,5 +1,6 @@
 //! `memoria logs`: what the daemon wrote, read from its files, whether it runs or not. The files and their line
-//! (`2026-11-23T14:05:06.123Z LEVEL target: message`) are `daemon/logs.rs`'s: names sort by age, the newest is written to.
+//! (`2026-11-23T14:05:06.123Z LEVEL target: message`) are `daemon/logs.rs`'s: names sort by age, and the newest is
+//! the one that grows.
 
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind as Io, Read, Seek, SeekFrom};

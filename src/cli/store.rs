@@ -23,7 +23,7 @@ pub struct Args {
     /// A label; may be given again
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// Where it belongs; `global`: everywhere [default: here]
+    /// Where it belongs, in place of here; or `global`
     #[arg(long, value_parser = what::place)]
     project: Option<Place>,
     /// From T1 (you verified it, the default) to T4
