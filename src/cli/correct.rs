@@ -22,10 +22,10 @@ use super::{json, text};
     memoria correct --question \"how do we deploy?\" \"We deploy with Buildkite\""
 )]
 pub struct Args {
-    /// The memory's id or a unique prefix, then the new text (`-`: from stdin)
+    /// Id or unique prefix, then the new text (`-`: stdin)
     #[arg(required = true, num_args = 1..=2, value_names = ["ID", "TEXT"])]
     words: Vec<String>,
-    /// Correct the one memory that answers this, in place of an id
+    /// Correct the memory that answers this
     #[arg(long)]
     question: Option<String>,
     /// Why; kept in the history
@@ -59,7 +59,7 @@ fn as_json(corrected: &Corrected) -> serde_json::Value {
         &corrected.memory,
         json!({
             "before": corrected.before,
-            "is_unchanged": corrected.is_unchanged,
+            "unchanged": corrected.is_unchanged,
             "masked": json::masked(&corrected.masked),
             "commit": corrected.commit.map(|commit| commit.to_string()),
         }),

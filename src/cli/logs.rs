@@ -12,10 +12,11 @@ use serde_json::json;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::model::Time;
+use crate::model::text::visible;
 use crate::paths::Paths;
 
 use super::exit::Exit;
-use super::terminal::{Out, Paint, Style, safe};
+use super::terminal::{Out, Paint, Style};
 use super::what;
 
 /// How often a follower looks for more.
@@ -108,14 +109,14 @@ fn show(line: &str, out: &Out) -> Result<()> {
 }
 
 fn painted(line: &str, style: &Style) -> String {
-    let Some(parts) = Parts::of(line) else { return safe(line).into_owned() };
+    let Some(parts) = Parts::of(line) else { return visible(line).into_owned() };
     let level = format!("{:5}", format!("{:?}", parts.level).to_uppercase());
     let level = style.paint(parts.level.paint(), &level);
     format!(
         "{} {level} {} {}",
         style.dim(parts.at),
-        style.dim(&format!("{}:", safe(parts.target))),
-        safe(parts.message)
+        style.dim(&format!("{}:", visible(parts.target))),
+        visible(parts.message)
     )
 }
 

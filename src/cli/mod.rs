@@ -34,6 +34,7 @@ use clap::error::ErrorKind as Clap;
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
+use crate::model::text::visible;
 use exit::Exit;
 use terminal::Out;
 
@@ -158,7 +159,7 @@ fn report(out: &Out, done: Result<Exit>) -> ExitCode {
         if out.json {
             let _ = out.line(&json::error(json::kind_of(error.kind), &error.message).to_string());
         } else {
-            eprintln!("memoria: {}", terminal::safe(&error.message));
+            eprintln!("memoria: {}", visible(&error.message));
         }
         error.kind.into()
     });

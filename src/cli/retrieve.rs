@@ -20,10 +20,10 @@ pub struct Args {
     /// In your own words
     #[arg(required = true, value_name = "QUESTION")]
     question: Vec<String>,
-    /// At most this many [default: search.top_k of the settings]
+    /// At most this many [default: as search.top_k]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     top_k: Option<u32>,
-    /// Budget for the texts together, about four bytes a token
+    /// Budget for the texts, about four bytes a token
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
     #[command(flatten)]
@@ -52,7 +52,7 @@ fn as_json(found: &Retrieved) -> serde_json::Value {
     let memory = |hit: &Hit| {
         let mut more = json!({"score": json::number(hit.score)});
         if let Some(parts) = &hit.parts {
-            more["explain"] = json::parts(parts);
+            more["parts"] = json::parts(parts);
         }
         json::memory_with(&hit.memory, more)
     };

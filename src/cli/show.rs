@@ -36,7 +36,7 @@ fn as_json(shown: &Shown) -> serde_json::Value {
         })
     };
     let history: Vec<_> = shown.history.iter().map(past).collect();
-    json::memory_with(&shown.memory, json!({"is_live": shown.is_live, "history": history}))
+    json::memory_with(&shown.memory, json!({"live": shown.is_live, "history": history}))
 }
 
 fn as_text(shown: &Shown, style: &Style, now: Time) -> String {

@@ -61,7 +61,7 @@ fn as_json(stored: &Stored) -> serde_json::Value {
     json::memory_with(
         &stored.stored,
         json!({
-            "is_duplicate": stored.is_duplicate,
+            "duplicate": stored.is_duplicate,
             "similar": stored.similar.iter().map(similar).collect::<Vec<_>>(),
             "masked": json::masked(&stored.masked),
             "commit": stored.commit.map(|commit| commit.to_string()),
