@@ -59,7 +59,12 @@ const NEIGHBOUR_SHARES: [f32; 2] = [0.3, 0.15];
 const TRUST_REACH: f32 = 0.05;
 const AGE_REACH: f32 = 0.05;
 const PLACE_REACH: f32 = 0.05;
-/// A hit below this share of the best one is noise beside it.
+/// A memory that has only one word of a question of three or more must answer this much more than `min_score`:
+/// one shared word is the mark of an unrelated question. On LoCoMo's first 1,000 turns, 1 in 100 right memories
+/// goes, and half of what unrelated questions found.
+const ONE_WORD_FACTOR: f32 = 1.5;
+/// A hit below this share of the best one is noise beside it. On LoCoMo, no right one is lost up to 0.3; at 0.5, 3 in
+/// 100 are.
 const FLOOR_OF_BEST: f32 = 0.3;
 /// Word sets at least this equal are near-duplicates: the later one is put behind, since it adds little.
 const TWIN_SHARE: f32 = 0.8;
@@ -72,9 +77,13 @@ pub fn rank(question: &[Term], candidates: Candidates, ask: &Ranking) -> Ranked 
     let measure = Measure::of(question, &candidates);
     let mut hits: Vec<RankedHit> =
         candidates.found.into_iter().map(|candidate| judge(question, &measure, candidate, ask)).collect();
-    let best = hits.iter().map(|hit| hit.parts.lexical + hit.parts.neighbours).fold(0.0, f32::max);
-    let floor = ask.min_score.max(best * FLOOR_OF_BEST);
-    hits.retain(|hit| hit.parts.lexical + hit.parts.neighbours >= floor);
+    let relevance = |hit: &RankedHit| hit.parts.lexical + hit.parts.neighbours;
+    let floor = hits.iter().map(relevance).fold(0.0, f32::max) * FLOOR_OF_BEST;
+    let least = |hit: &RankedHit| match hit.parts.terms.len() {
+        1 if question.len() >= 3 => ask.min_score * ONE_WORD_FACTOR,
+        _ => ask.min_score,
+    };
+    hits.retain(|hit| relevance(hit) >= floor.max(least(hit)));
     hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.version.memory.id.cmp(&b.version.memory.id)));
     choose(hits, ask)
 }
