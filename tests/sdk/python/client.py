@@ -1,0 +1,197 @@
+"""The official Python SDK as an agent: over the real shim, against the real daemon, at every protocol version.
+
+MEMORIA_BIN=path/to/memoria python client.py      (memoriad stands beside it; the packages are in requirements.txt)
+"""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+import warnings
+
+import jsonschema
+import mcp.client.session
+from mcp import Client, StdioServerParameters
+from mcp.types import Implementation
+from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
+
+warnings.simplefilter("ignore")
+BIN = os.path.abspath(os.environ["MEMORIA_BIN"])
+TOOLS = ["memory_store", "memory_retrieve", "memory_list", "memory_correct", "memory_purge"]
+UNICODE = "Ünïcödé 测试 👩‍👩‍👧 שלום e\u0301 \U0001f9ff tab\tand\nnewline"
+
+
+class Home:
+    """A home of its own for one test; its daemon is stopped in the end."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="memoria-sdk-", dir="/tmp")
+        self.env = {**os.environ, "MEMORIA_HOME": self.folder.name}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.run("stop")
+        self.folder.cleanup()
+
+    def run(self, *args):
+        return subprocess.run([BIN, *args], env=self.env, capture_output=True, text=True, timeout=60)
+
+    def daemon(self):
+        return json.loads(self.run("status", "--json").stdout)["pid"]
+
+    def agent(self, version=HANDSHAKE_PROTOCOL_VERSIONS[-1], name="python-agent"):
+        """A client that speaks this version. The SDK always offers its newest handshake; older ones are set by hand."""
+        handshake = version in HANDSHAKE_PROTOCOL_VERSIONS
+        mcp.client.session.LATEST_HANDSHAKE_VERSION = version if handshake else HANDSHAKE_PROTOCOL_VERSIONS[-1]
+        params = StdioServerParameters(command=BIN, args=["mcp"], env=self.env, cwd=self.folder.name)
+        info = Implementation(name=name, version="1.0")
+        return Client(params, mode="legacy" if handshake else version, client_info=info, read_timeout_seconds=60)
+
+
+def text(result):
+    return result.content[0].text
+
+
+def structured(result):
+    assert not result.is_error, text(result)
+    return result.structured_content
+
+
+async def check_version(version):
+    """All five tools at one version, with what that version knows of them."""
+    with Home() as home:
+        async with home.agent(version) as agent:
+            tools = {tool.name: tool for tool in (await agent.list_tools()).tools}
+            assert list(tools) == TOOLS, list(tools)
+            has_schemas = version >= "2025-06-18"
+
+            async def call(tool, **arguments):
+                result = await agent.call_tool(tool, arguments)
+                assert not result.is_error, text(result)
+                assert (result.structured_content is not None) == has_schemas, version
+                if has_schemas:
+                    schema = tools[tool].output_schema
+                    jsonschema.Draft202012Validator.check_schema(schema)
+                    jsonschema.validate(result.structured_content, schema, cls=jsonschema.Draft202012Validator)
+                else:
+                    assert tools[tool].output_schema is None
+                return result
+
+            if version in HANDSHAKE_PROTOCOL_VERSIONS:
+                await agent.send_ping()
+            stored = await call("memory_store", content="The deploy script is tools/ship.sh", tags=["deploy"])
+            memory_id = text(stored).split("memory ")[1].split(" ")[0]
+            assert len(memory_id) >= 8, text(stored)
+            await call("memory_store", content=UNICODE, extra_metadata={"ключ": ["значение", 1]})
+            again = await call("memory_store", content="The deploy script is tools/ship.sh", tags=["deploy"])
+            assert "Already stored" in text(again), text(again)
+            found = await call("memory_retrieve", query="How do we deploy?", explain=True, max_tokens=500)
+            assert "tools/ship.sh" in text(found) and memory_id in text(found), text(found)
+            corrected = await call("memory_correct", memory_id=memory_id, new_content="We deploy with just ship", reason="moved")
+            assert memory_id in text(corrected)
+            listed = await call("memory_list", limit=10)
+            assert "We deploy with just ship" in text(listed) and UNICODE in text(listed), text(listed)
+            if has_schemas:
+                memories = listed.structured_content["memories"]
+                assert UNICODE in [memory["text"] for memory in memories]
+                assert memories[0]["origin"]["agent"] == "python-agent", memories[0]
+                assert {"ключ": ["значение", 1]} in [memory["metadata"] for memory in memories]
+            purged = await call("memory_purge", memory_id=f"{memory_id},ffffffff", reason="test")
+            assert "ffffffff" in text(purged), text(purged)
+            none = await call("memory_retrieve", query="What is the airspeed of a swallow?")
+            assert text(none).startswith("No relevant memories found"), text(none)
+
+
+async def check_auto():
+    """A client that asks `server/discover` first ends at the newest version."""
+    with Home() as home:
+        async with home.agent("auto") as agent:
+            assert agent.protocol_version == MODERN_PROTOCOL_VERSIONS[-1], agent.protocol_version
+            assert (await agent.call_tool("memory_list", {})).structured_content["total"] == 0
+
+
+async def check_errors():
+    """Wrong calls are results that say what to do, and the session goes on."""
+    with Home() as home:
+        async with home.agent() as agent:
+            for tool, arguments, sentence in [
+                ("memory_store", {}, "content"),
+                ("memory_store", {"content": "x", "memory_type": "nonsense"}, "semantic"),
+                ("memory_store", {"content": "x", "colour": "red"}, "colour"),
+                ("memory_retrieve", {"query": "x", "top_k": -1}, "top_k"),
+                ("memory_correct", {"memory_id": "deadbeef", "new_content": "x"}, "deadbeef"),
+                ("memory_purge", {}, "memory_id"),
+            ]:
+                result = await agent.call_tool(tool, arguments)
+                assert result.is_error and sentence in text(result), (tool, arguments, result)
+            try:
+                await agent.call_tool("memory_nonsense", {})
+                raise AssertionError("an unknown tool was called")
+            except mcp.shared.exceptions.MCPError as error:
+                assert "memory_store" in str(error), error
+            assert structured(await agent.call_tool("memory_list", {}))["total"] == 0
+
+
+async def check_concurrency():
+    """Two agents, fifty stores at once each; both see all of it at once."""
+    with Home() as home:
+        async with home.agent(name="one") as one, home.agent(name="two") as two:
+            async def store(agent, who, n):
+                return structured(await agent.call_tool("memory_store", {"content": f"{who} learned fact {n} zq{who}{n}"}))
+
+            stores = [store(agent, who, n) for n in range(50) for agent, who in ((one, "one"), (two, "two"))]
+            done = await asyncio.gather(*stores)
+            assert len({stored["memory"]["id"] for stored in done}) == 100
+            for agent in (one, two):
+                assert structured(await agent.call_tool("memory_list", {"limit": 1}))["total"] == 100
+            fresh = structured(await one.call_tool("memory_store", {"content": "the beacon is lit"}))
+            found = structured(await two.call_tool("memory_retrieve", {"query": "is the beacon lit?", "top_k": 1}))
+            assert found["memories"][0]["id"] == fresh["memory"]["id"]
+            assert found["memories"][0]["origin"]["agent"] == "one"
+
+
+async def check_kill():
+    """The daemon is killed while the agent writes: no error, nothing lost, nothing twice."""
+    for version in (HANDSHAKE_PROTOCOL_VERSIONS[-1], MODERN_PROTOCOL_VERSIONS[-1]):
+        with Home() as home:
+            async with home.agent(version) as agent:
+                async def store(n):
+                    return structured(await agent.call_tool("memory_store", {"content": f"note {n} kk{n}"}))
+
+                await store(0)
+                for round_ in range(3):
+                    first = 1 + round_ * 20
+                    stores = [asyncio.create_task(store(n)) for n in range(first, first + 20)]
+                    await asyncio.sleep(0.005 * round_)
+                    os.kill(home.daemon(), signal.SIGKILL)
+                    done = await asyncio.gather(*stores)
+                    assert not any(stored["duplicate"] for stored in done)
+                listed = structured(await agent.call_tool("memory_list", {"limit": 500}))
+                texts = sorted(memory["text"] for memory in listed["memories"])
+                assert texts == sorted(f"note {n} kk{n}" for n in range(61)), (len(texts), listed["total"])
+                assert {memory["origin"]["agent"] for memory in listed["memories"]} == {"python-agent"}
+
+
+def main():
+    checks = [(f"version {v}", check_version(v)) for v in (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)]
+    checks += [("auto", check_auto()), ("errors", check_errors()), ("concurrency", check_concurrency()), ("kill", check_kill())]
+    failed = 0
+    for name, check in checks:
+        try:
+            asyncio.run(asyncio.wait_for(check, 120))
+            print(f"ok      {name}", flush=True)
+        except BaseException:
+            failed += 1
+            print(f"FAILED  {name}", flush=True)
+            traceback.print_exc()
+    print(f"{len(checks) - failed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+main()
