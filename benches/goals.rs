@@ -91,7 +91,11 @@ impl Agent {
         let mut agent = Self { child, stdin, stdout, next: 0 };
         agent.request(
             "initialize",
-            json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}),
+            json!({
+                "protocolVersion": "2025-06-18",
+                "capabilities": {},
+                "clientInfo": {"name": "bench", "version": "1"},
+            }),
         );
         agent.write(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
         agent

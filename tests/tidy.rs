@@ -4,14 +4,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Who may use whom. `wire::message` is that one module of a room. Whoever is not listed uses nothing.
+/// Who may use whom. `wire::message` is that one module of a room; `wire::limits` is the table of every limit that a
+/// peer can hit, whoever checks it. Whoever is not listed uses nothing.
 const ARROWS: &[(&str, &[&str])] = &[
     ("bin", &["cli", "client", "daemon", "paths", "config"]),
     ("cli", &["client", "wire::message", "model", "paths", "config"]),
     ("client", &["wire", "model", "paths", "config"]),
-    ("daemon", &["wire", "mcp", "service", "model", "paths", "config"]),
-    ("mcp", &["wire::message", "model"]),
-    ("service", &["search", "engine", "guard", "lexical", "model", "wire::message", "paths", "config"]),
+    // `engine::embedded` is what dispatch.rs opens; it reads and writes through the verbs alone.
+    ("daemon", &["wire", "mcp", "service", "engine::embedded", "model", "paths", "config"]),
+    ("mcp", &["wire::message", "wire::limits", "model"]),
+    ("service", &["search", "engine", "guard", "lexical", "model", "wire::message", "wire::limits", "paths", "config"]),
     ("search", &["engine", "lexical", "model"]),
     ("engine", &["lexical", "model"]),
     ("wire", &["model"]),
@@ -46,6 +48,11 @@ const NAMED_ONLY_IN: &[(&str, &[&str], &str)] = &[
 
 /// `(path, lines, why)`: files that may be longer than [`LINES_MAX`].
 const LONG_FILES: &[(&str, usize, &str)] = &[];
+/// Besides `cli/` and the binaries' own files: who may write to the terminal.
+const PRINTERS: &[(&str, &str)] = &[
+    ("src/daemon/detach.rs", "a failed start has no log yet"),
+    ("src/daemon/run.rs", "a failed start has no log yet"),
+];
 const LINES_MAX: usize = 500;
 const COLUMNS_MAX: usize = 120;
 
@@ -307,7 +314,10 @@ fn files_and_lines_are_short() {
         if lines > lines_max {
             breaches.push(format!("{} has {lines} lines, more than {lines_max}: does it hold two ideas?", file.path));
         }
-        for (number, line) in file.text.lines().enumerate().filter(|(_, line)| line.chars().count() > COLUMNS_MAX) {
+        let is_too_wide = |line: &str| line.chars().count() > COLUMNS_MAX;
+        // A line that is one literal is data, or a sentence that people search for.
+        let is_literal = |line: &str| line.trim_start_matches([' ', 'b']).starts_with('"') && line.ends_with("\",");
+        for (number, line) in file.text.lines().enumerate().filter(|(_, line)| is_too_wide(line) && !is_literal(line)) {
             breaches.push(format!("{}:{} has {} columns", file.path, number + 1, line.chars().count()));
         }
     }
@@ -322,15 +332,18 @@ fn every_file_opens_with_what_it_is() {
 
 #[test]
 fn shipped_code_neither_panics_nor_prints_at_will() {
-    let banned = [".unwrap()", ".expect(", "todo!(", "unimplemented!(", "dbg!("];
-    let prints = ["println!(", "print!(", "eprintln!(", "eprint!("];
     let mut breaches = Vec::new();
-    for file in &shipped() {
-        let may_print = ["cli", "bin"].contains(&file.room());
-        let all = banned.iter().chain(prints.iter().filter(|_| !may_print));
-        for word in all.filter(|word| file.shipped.contains(**word)) {
-            let line = file.shipped.lines().position(|line| line.contains(word)).unwrap_or(0) + 1;
-            breaches.push(format!("{}:{line} has `{word}`", file.path));
+    for file in shipped().iter().filter(|file| !file.path.ends_with("/tests.rs")) {
+        let may_print = ["cli", "bin"].contains(&file.room()) || PRINTERS.iter().any(|(path, _)| *path == file.path);
+        for (number, line) in file.shipped.lines().enumerate() {
+            // Literals are blank here, so an `.expect` of the standard library has nothing between its brackets.
+            let expects = line.split(".expect(").skip(1).any(|rest| rest.trim_start().starts_with(')'));
+            let panics = [".unwrap()", "todo!(", "unimplemented!(", "dbg!("].iter().any(|word| line.contains(word));
+            let prints =
+                ["println", "print", "eprintln", "eprint"].iter().any(|word| line.contains(&format!("{word}!(")));
+            if expects || panics || (prints && !may_print) {
+                breaches.push(format!("{}:{}: {}", file.path, number + 1, line.trim()));
+            }
         }
     }
     none(breaches);

@@ -53,7 +53,8 @@ Memoria: one memory for every coding agent on this machine.
 ";
 
 #[derive(Parser)]
-#[command(name = "memoria", version, about = "One memory for every coding agent on this machine", after_help = exit::HELP)]
+#[command(name = "memoria", version)]
+#[command(about = "One memory for every coding agent on this machine", after_help = exit::HELP)]
 #[command(max_term_width = 80)]
 struct Cli {
     /// Answer in JSON, for scripts

@@ -2,8 +2,8 @@
 //! rebuilt from at any time. It never touches truth, and damage to it never fails a read for good: a damaged
 //! piece is [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt), upon which the engine calls `rebuild`.
 //!
-//! `postings` is the byte form of a term's list, `segment` a file of lists, `columns` what filters need, `find` answers questions,
-//! `audit` compares with truth.
+//! `postings` is the byte form of a term's list, `segment` a file of lists, `columns` what filters need, `find` answers
+//! questions, `audit` compares with truth.
 
 mod audit;
 mod columns;
