@@ -53,11 +53,11 @@ pub fn rfc3339(time: Time) -> String {
 /// How long ago, in the largest unit that says something: `just now`, `3 min ago`, `5 days ago`, or the date.
 pub fn ago(time: Time, now: Time) -> String {
     let since = now.since(time);
-    match since {
-        _ if since < -MINUTE_MS => local(time),
-        ..MINUTE_MS => "just now".to_owned(),
-        ..HOUR_MS => format!("{} min ago", since / MINUTE_MS),
-        ..DAY_MS => format!("{} h ago", since / HOUR_MS),
+    match since / MINUTE_MS {
+        ..0 => local(time),
+        0 => "just now".to_owned(),
+        1..60 => format!("{} min ago", since / MINUTE_MS),
+        60..1440 => format!("{} h ago", since / HOUR_MS),
         _ if since < 2 * DAY_MS => "1 day ago".to_owned(),
         _ if since < 60 * DAY_MS => format!("{} days ago", since / DAY_MS),
         _ => local(time)[..10].to_owned(),

@@ -130,8 +130,8 @@ settings! {
     daemon: Daemon {
         /// Minutes without any session after which a daemon that an agent started exits. 0 is never.
         idle_exit_min: u32 = 30, 0 to 10_080;
-        /// Milliseconds that requests in flight get to finish when the daemon stops.
-        drain_ms_max: u32 = 10_000, 100 to 60_000;
+        /// Milliseconds that requests in flight get to finish when the daemon stops. Less than the watchdog's 15 s.
+        drain_ms_max: u32 = 10_000, 100 to 12_000;
     }
     /// The daemon's log: one file a day, read by `memoria logs`. Never holds the text of a memory.
     log: Log {
