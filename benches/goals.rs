@@ -15,7 +15,7 @@ const MEMORIAD: &str = env!("CARGO_BIN_EXE_memoriad");
 
 fn main() {
     let is_quick = std::env::args().any(|arg| arg == "--quick");
-    println!("{:<58} {:>12}   {}", "what", "measured", "goal");
+    println!("{:<58} {:>12}   goal", "what", "measured");
     sizes();
     start_up();
     stores();
@@ -126,7 +126,7 @@ impl Agent {
 
     fn tool(&mut self, name: &str, arguments: Value) -> Value {
         let reply = self.request("tools/call", json!({"name": name, "arguments": arguments}));
-        assert_eq!(reply["result"]["isError"].as_bool().unwrap_or(false), false, "{reply}");
+        assert!(!reply["result"]["isError"].as_bool().unwrap_or(false), "{reply}");
         reply
     }
 

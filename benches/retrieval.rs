@@ -182,7 +182,7 @@ impl Score {
         self.hits += f64::from(u8::from(found.iter().any(is_right)));
         self.recall += question.answers.iter().filter(|at| found.contains(at)).count() as f64
             / question.answers.len().max(1) as f64;
-        self.reciprocal += found.iter().position(|at| is_right(at)).map_or(0.0, |at| 1.0 / (at + 1) as f64);
+        self.reciprocal += found.iter().position(is_right).map_or(0.0, |at| 1.0 / (at + 1) as f64);
         self.returned += found.len() as f64;
     }
 

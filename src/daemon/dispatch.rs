@@ -114,10 +114,10 @@ impl Dispatch {
 
     /// Brings everything to disk and lets go of the store. Later requests open it again.
     pub async fn close(&self) {
-        if let Store::Open(service) = self.store.send_replace(Store::Closed) {
-            if let Err(error) = service.rest().await {
-                tracing::error!("derived data was not flushed and will be rebuilt: {error}");
-            }
+        if let Store::Open(service) = self.store.send_replace(Store::Closed)
+            && let Err(error) = service.rest().await
+        {
+            tracing::error!("derived data was not flushed and will be rebuilt: {error}");
         }
     }
 

@@ -282,10 +282,11 @@ fn notify_manager(_: Notice) {}
 /// Whoever read the announcement need not wait for the daemon's end to see the end of its output.
 #[cfg(unix)]
 fn silence_output(how: How) {
-    if how.announces && !how.daemonizes {
-        if let Ok(nowhere) = std::fs::File::options().write(true).open("/dev/null") {
-            let _ = rustix::stdio::dup2_stdout(nowhere);
-        }
+    if how.announces
+        && !how.daemonizes
+        && let Ok(nowhere) = std::fs::File::options().write(true).open("/dev/null")
+    {
+        let _ = rustix::stdio::dup2_stdout(nowhere);
     }
 }
 

@@ -50,7 +50,8 @@ async fn the_stateless_version_needs_no_initialize() {
     let discovered = agent
         .ask(json!({"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": { "_meta": meta_2026() }}))
         .await;
-    let versions = discovered["result"]["supportedVersions"].as_array().expect(&discovered.to_string());
+    let versions =
+        discovered["result"]["supportedVersions"].as_array().unwrap_or_else(|| panic!("{}", discovered.to_string()));
     assert!(versions.contains(&json!("2026-07-28")));
     let called = agent
         .ask(json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {
