@@ -141,7 +141,11 @@ async fn probe(paths: &Paths, open: &Open) -> Probe {
         Err(e) if matches!(e.kind(), Io::WouldBlock | Io::TimedOut | Io::Interrupted) => return Probe::Silent,
         // ERROR_PIPE_BUSY: every instance of the pipe is taken for the moment.
         Err(e) if cfg!(windows) && e.raw_os_error() == Some(231) => return Probe::Silent,
-        Err(e) => return Probe::Refused(Error::io(format_args!("use {}", paths.socket_path().display()), &e)),
+        Err(e) => {
+            // Most likely the folders are not ours to use, and their own check says what mends that.
+            let plain = Error::io(format_args!("use {}", paths.socket_path().display()), &e);
+            return Probe::Refused(paths.prepare().err().unwrap_or(plain));
+        }
     };
     match socket::check_peer(&stream) {
         // No peer yet: the daemon's queue of connections is full.

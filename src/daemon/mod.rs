@@ -7,6 +7,8 @@ mod detach;
 pub mod dispatch;
 mod drain;
 mod house;
+#[cfg(unix)]
+mod inherited;
 mod listen;
 mod lock;
 pub mod logs;

@@ -62,10 +62,13 @@ pub fn run(how: How) -> ExitCode {
     live(&paths, how, announce)
 }
 
-/// The first thing: no file of ours is ever anybody else's to read, and no terminal's end is ours.
+/// The first thing: no file of ours is ever anybody else's to read, and no terminal's end, no pipe is ours.
 #[cfg(unix)]
 fn keep_private(how: How) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    if how.is_auto && !super::detach::is_activated() {
+        super::inherited::close_all();
+    }
     if how.is_auto && !how.daemonizes {
         // Fails for a leader of a group, which has a session of its own already.
         let _ = rustix::process::setsid();
@@ -127,12 +130,16 @@ async fn serve(paths: &Paths, how: How, announce: Announce, lock: &Lock) -> Exit
         Ok(opened) => opened,
         Err(error) => return give_up(announce, &error.into()),
     };
+    // From here on a signal means an orderly end, before anybody is told that we listen.
+    let signals = match Signals::new() {
+        Ok(signals) => tokio::spawn(obey_signals(signals, Arc::clone(&house))),
+        Err(e) => return give_up(announce, &Error::io("listen to signals", &e).into()),
+    };
     announce.ready();
     notify_manager(Notice::Ready);
     silence_output(how);
     tracing::info!("memoriad {} listens, process {}", env!("CARGO_PKG_VERSION"), std::process::id());
     house.dispatch.open();
-    let signals = tokio::spawn(obey_signals(Arc::clone(&house)));
     let (why, listening) = welcome(&house, listening).await;
     tracing::info!("stopping: {why:?}");
     notify_manager(Notice::Stopping);
@@ -203,9 +210,8 @@ async fn welcome(house: &Arc<House>, listening: Listening) -> (Why, Listening) {
 }
 
 /// The first signal drains, the second ends.
-async fn obey_signals(house: Arc<House>) {
+async fn obey_signals(mut signals: Signals, house: Arc<House>) {
     let mut count = 0;
-    let Ok(mut signals) = Signals::new() else { return };
     loop {
         signals.next().await;
         count += 1;

@@ -325,3 +325,24 @@ impl mcp::Backend for Backend {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[tokio::test]
+    async fn a_panic_in_one_request_ends_only_that_request() {
+        let faulty = guarded(async {
+            tokio::task::yield_now().await;
+            if std::hint::black_box(true) {
+                panic!("on purpose");
+            }
+            Ok(())
+        });
+        let sound = guarded(async { Ok(7) });
+        let (faulty, sound) = tokio::join!(faulty, sound);
+        assert_eq!(faulty.unwrap_err().kind, ErrorKind::Internal);
+        assert_eq!(sound.unwrap(), 7);
+    }
+}

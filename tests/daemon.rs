@@ -1,0 +1,17 @@
+//! The processes from outside: the wire, the races, the deaths and the shim, with real programs in homes of their own.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+#[path = "daemon/kill9.rs"]
+mod kill9;
+#[path = "daemon/lifecycle.rs"]
+mod lifecycle;
+#[path = "daemon/restart_under_shim.rs"]
+mod restart_under_shim;
+#[path = "daemon/shim.rs"]
+mod shim;
+#[path = "daemon/start_race.rs"]
+mod start_race;
+#[path = "daemon/wire.rs"]
+mod wire;

@@ -1,0 +1,256 @@
+//! A home of its own for each test, real processes in it, and an agent that speaks through the shim.
+//! Ends only processes that were started for that home.
+#![allow(dead_code)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// A number that the environment may give: `MEMORIA_SEED`, `MEMORIA_ROUNDS`.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Announces the seed, as every random test does first.
+pub fn seed() -> u64 {
+    let fresh = u64::from_le_bytes(uuid::Uuid::new_v4().into_bytes()[..8].try_into().unwrap());
+    let seed = setting("MEMORIA_SEED", fresh);
+    println!("SEED={seed}");
+    seed
+}
+
+/// splitmix64: enough chance for a test, from one number.
+pub struct Chance(pub u64);
+
+impl Chance {
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
+    }
+}
+
+/// Says so when it is dropped, also by a failure: threads that work until then must not keep a test for ever.
+pub struct Done<'a>(pub &'a std::sync::atomic::AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Waits until it holds, at most 20 seconds.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+pub struct Home {
+    dir: tempfile::TempDir,
+}
+
+impl Home {
+    pub fn new() -> Self {
+        // Short, because a socket's path may have 107 bytes.
+        Self { dir: tempfile::Builder::new().prefix("mem").tempdir_in("/tmp").unwrap() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.path().join("run/memoriad-1.sock")
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("MEMORIA_HOME", self.path()).current_dir(self.path()).stdin(Stdio::null());
+        command
+    }
+
+    pub fn memoria(&self) -> Command {
+        self.command(env!("CARGO_BIN_EXE_memoria"))
+    }
+
+    pub fn memoriad(&self) -> Command {
+        self.command(env!("CARGO_BIN_EXE_memoriad"))
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.memoria().args(arguments).output().unwrap()
+    }
+
+    /// What a command says as JSON.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {output:?}"))
+    }
+
+    /// Every living `memoriad` of this home.
+    pub fn daemons(&self) -> Vec<u32> {
+        let ours = [b"MEMORIA_HOME=", self.path().as_os_str().as_bytes()].concat();
+        let is_ours = |dir: &Path| {
+            let is_daemon = std::fs::read(dir.join("comm")).is_ok_and(|name| name == b"memoriad\n");
+            let environment = if is_daemon { std::fs::read(dir.join("environ")).unwrap_or_default() } else { vec![] };
+            environment.split(|byte| *byte == 0).any(|variable| variable == ours)
+        };
+        let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok().map(|entry| entry.path()));
+        let ours = processes.filter(|dir| is_ours(dir));
+        ours.filter_map(|dir| dir.file_name()?.to_str()?.parse().ok()).collect()
+    }
+
+    /// Who wrote itself into the lock file.
+    pub fn pid(&self) -> Option<u32> {
+        std::fs::read_to_string(self.data().join("memoria.lock")).ok()?.trim().parse().ok()
+    }
+
+    pub fn log(&self) -> String {
+        let files = std::fs::read_dir(self.path().join("state/logs")).into_iter().flatten().flatten();
+        files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default()).collect()
+    }
+
+    /// How many daemons ever came to listen here.
+    pub fn births(&self) -> usize {
+        self.log().matches(" listens, process ").count()
+    }
+
+    pub fn start(&self) -> u32 {
+        let output = self.run(&["start"]);
+        assert!(output.status.success(), "{output:?}");
+        self.pid().unwrap()
+    }
+
+    pub fn kill_9(&self) {
+        for pid in self.daemons() {
+            signal(pid, Signal::KILL);
+        }
+    }
+
+    pub fn await_no_daemon(&self) {
+        eventually("no daemon is left", || self.daemons().is_empty());
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- log of {} ---\n{}", self.path().display(), self.log());
+        }
+        self.kill_9();
+    }
+}
+
+pub fn signal(pid: u32, signal: Signal) {
+    let _ = kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal);
+}
+
+/// An agent: a real `memoria mcp` with a hand on its input and output.
+pub struct Agent {
+    pub child: Child,
+    pub input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    requests: u64,
+}
+
+impl Agent {
+    pub fn new(home: &Home) -> Self {
+        let mut child = home.memoria().arg("mcp").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self { child, input, output, requests: 0 }
+    }
+
+    /// Also says hello, as agents do.
+    pub fn introduced(home: &Home, name: &str) -> Self {
+        let mut agent = Self::new(home);
+        let answer = agent.ask("initialize", introduction(name));
+        assert!(answer["result"]["protocolVersion"].is_string(), "{answer}");
+        agent.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        agent
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.input.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    pub fn say(&mut self, message: &Value) {
+        self.write(format!("{message}\n").as_bytes());
+    }
+
+    /// Sends a request and does not wait; its id is the answer.
+    pub fn begin(&mut self, method: &str, params: Value) -> u64 {
+        self.requests += 1;
+        self.say(&json!({"jsonrpc": "2.0", "id": self.requests, "method": method, "params": params}));
+        self.requests
+    }
+
+    /// The next line of output, which must be JSON-RPC; `None` at its end.
+    pub fn hear(&mut self) -> Option<Value> {
+        let mut line = Vec::new();
+        self.output.read_until(b'\n', &mut line).unwrap();
+        if line.is_empty() {
+            return None;
+        }
+        let message: Value =
+            serde_json::from_slice(&line).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&line)));
+        let first = if message.is_array() { &message[0] } else { &message };
+        assert_eq!(first["jsonrpc"], "2.0", "{message}");
+        Some(message)
+    }
+
+    pub fn ask(&mut self, method: &str, params: Value) -> Value {
+        let id = self.begin(method, params);
+        let answer = self.hear().expect("the shim has ended");
+        assert_eq!(answer["id"], id, "{answer}");
+        answer
+    }
+
+    pub fn begin_store(&mut self, text: &str) -> u64 {
+        self.begin("tools/call", json!({"name": "memory_store", "arguments": {"content": text}}))
+    }
+
+    /// Ends its input and waits for its end; how long that took.
+    pub fn leave(mut self) -> Duration {
+        let begun = Instant::now();
+        drop(self.input.take());
+        while self.hear().is_some() {}
+        assert!(self.child.wait().unwrap().success());
+        begun.elapsed()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn introduction(name: &str) -> Value {
+    json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": name, "version": "1.0"}})
+}
+
+/// The id of a stored memory; anything but a first, successful store is a failure.
+pub fn stored(answer: &Value) -> String {
+    let content = &answer["result"]["structuredContent"];
+    assert_eq!(answer["result"]["isError"], false, "{answer}");
+    assert_eq!(content["duplicate"], false, "stored twice: {answer}");
+    content["memory"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
