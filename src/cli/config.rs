@@ -87,8 +87,8 @@ fn show(paths: &Paths, out: &Out) -> Result<()> {
                 .collect();
             let columns =
                 [("SETTING", Paint::Cyan), ("VALUE", Paint::Bold), ("FROM", Paint::Plain), ("MEANING", Paint::Dim)];
-            let state = if file.exists() { "" } else { " (not there; `memoria config init` writes a sample)" };
-            format!("{}file: {}{state}\n", style.table(&columns, &rows), file.display())
+            let state = if file.exists() { "" } else { "It is not there: `memoria config init` writes a sample.\n" };
+            format!("{}\nThe file is {}\n{state}", style.table(&columns, &rows), file.display())
         },
     )
 }

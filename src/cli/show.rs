@@ -47,6 +47,7 @@ fn as_text(shown: &Shown, style: &Style, now: Time) -> String {
     }
     out += &format!("\n{}\n", style.block(&memory.text, 2));
     let named = |name: &str, value: Option<&str>| (name.to_owned(), value.map(|v| one_line(v).into_owned()));
+    let created = clock::local(memory.created_at);
     let facts = [
         named("id", Some(&memory.id.to_string())),
         named("project", Some(memory.project.as_ref().map_or("global", |p| p.as_str()))),
@@ -54,11 +55,8 @@ fn as_text(shown: &Shown, style: &Style, now: Time) -> String {
         named("subject", memory.subject.as_ref().map(|s| s.as_str())),
         named("origin", Some(&text::origin(memory))),
         named("trust", Some(&format!("{}, confidence {:.2}", memory.trust, memory.confidence.as_fraction()))),
-        named("created", Some(&clock::local(memory.created_at))),
-        named(
-            "observed",
-            (memory.observed_at != memory.created_at).then(|| clock::local(memory.observed_at)).as_deref(),
-        ),
+        named("created", Some(&created)),
+        named("observed", Some(clock::local(memory.observed_at)).filter(|at| *at != created).as_deref()),
         named("expires", memory.expires_at.map(clock::local).as_deref()),
         named("metadata", Some(memory.metadata.as_str()).filter(|m| !m.is_empty())),
     ];

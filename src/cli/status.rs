@@ -116,7 +116,10 @@ fn as_text(status: &Status, style: &Style, now: Time) -> String {
     match &store.error {
         Some(error) => out += &row(style, "store", Paint::Red, &format!("{}: {error}", status.engine)),
         None => {
-            let size = format!("{} + {} search index", bytes(store.truth_bytes), bytes(store.derived_bytes));
+            let mut size = bytes(store.truth_bytes);
+            if store.derived_bytes > 0 {
+                size += &format!(" + {} search index", bytes(store.derived_bytes));
+            }
             out += &row(style, "store", Paint::Plain, &format!("{}, {size}", status.engine));
             out += &row(style, "memories", Paint::Plain, &memories(status));
             let commits = plural(store.commits, "commit", "commits");

@@ -4,7 +4,7 @@ use crate::clock;
 use crate::model::{Author, Masked, Memory, Source, Time};
 use crate::wire::message::{LogEntry, Shaped};
 
-use super::terminal::{Paint, Style, one_line, plural};
+use super::terminal::{Paint, Style, count, one_line};
 
 /// `claude-code 2.0.1`, `you`, `import`.
 pub fn origin(memory: &Memory) -> String {
@@ -60,28 +60,23 @@ pub fn masked(list: &[Masked], style: &Style) -> String {
 
 /// One row of `log` and of a memory's history: commit, time, who, verb, and what it did.
 pub fn commit_row(entry: &LogEntry) -> Vec<String> {
-    let mut what = match (entry.added, entry.removed) {
-        (0, 0) => String::new(),
-        (added, 0) => format!("+{added}"),
-        (0, removed) => format!("-{removed}"),
-        (added, removed) => format!("+{added} -{removed}"),
+    let mut what = match entry.touched.first() {
+        Some((id, text)) => format!("{} {text}", &id.to_string()[..8]),
+        None => String::new(),
     };
+    let others = entry.added.max(entry.removed).saturating_sub(1);
+    if others > 0 {
+        what = format!("{} memories: {what}", count(others + 1));
+    }
     if let Some(note) = &entry.note {
-        what = format!("{what} \"{note}\"");
-    }
-    for (id, text) in entry.touched.iter().take(1) {
-        what = format!("{what} {}: {text}", &id.to_string()[..8]);
-    }
-    let more = entry.added.max(entry.removed).saturating_sub(1);
-    if more > 0 {
-        what = format!("{what} (and {})", plural(more, "more", "more"));
+        what = format!("\"{note}\" {what}");
     }
     vec![
         entry.commit.to_string()[..8].to_owned(),
         clock::local(entry.at),
         author(&entry.author),
         entry.verb.clone(),
-        what.trim().to_owned(),
+        what,
     ]
 }
 
