@@ -34,7 +34,7 @@ pub struct Fault {
 }
 
 /// Reads one JSON-RPC 2.0 message.
-pub fn judge(value: Value) -> Result<Message, Fault> {
+pub fn judge(value: Value) -> Result<Message, Box<Fault>> {
     let Value::Object(mut fields) = value else {
         return Err(unusable(Value::Null, "a message is a JSON object"));
     };
@@ -57,13 +57,15 @@ pub fn judge(value: Value) -> Result<Message, Fault> {
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(params)) => params,
         Some(_) if is_notification => Map::new(),
-        Some(_) => return Err(Fault { id, error: ErrorData::invalid_params("`params` must be an object", None) }),
+        Some(_) => {
+            return Err(Box::new(Fault { id, error: ErrorData::invalid_params("`params` must be an object", None) }));
+        }
     };
     Ok(if is_notification { Message::Notification { method, params } } else { Message::Request { id, method, params } })
 }
 
-fn unusable(id: Value, why: &'static str) -> Fault {
-    Fault { id, error: ErrorData::invalid_request(format!("not a JSON-RPC 2.0 message: {why}"), None) }
+fn unusable(id: Value, why: &'static str) -> Box<Fault> {
+    Box::new(Fault { id, error: ErrorData::invalid_request(format!("not a JSON-RPC 2.0 message: {why}"), None) })
 }
 
 /// The SDK's request for a method, with `extension` (our operation id) and `_meta` where it looks for them.

@@ -7,8 +7,9 @@ use super::quote::Quote;
 use super::tools::Asked;
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::model::text::{one_line, visible};
+use crate::model::text::{is_hidden, one_line, visible};
 use crate::model::{CommitId, Masked, Memory, Time};
+use crate::wire::limits;
 use crate::wire::message::{Corrected, Hit, Listed, Parts, Purged, Response, Retrieved, Shaped, Stored};
 
 /// A similar or a removed memory is shown to be recognised, not to be read.
@@ -61,20 +62,21 @@ fn stored(stored: &Stored) -> Reply {
 }
 
 fn retrieved(asked: &Asked, retrieved: &Retrieved) -> Reply {
-    let mut quote = Quote::new(retrieved.hits.iter().map(|hit| &hit.memory));
-    for hit in &retrieved.hits {
+    let hits = &retrieved.hits[..fitting(retrieved.hits.iter().map(|hit| &hit.memory))];
+    let left_out = retrieved.left_out as usize + retrieved.hits.len() - hits.len();
+    let mut quote = Quote::new(hits.iter().map(|hit| &hit.memory));
+    for hit in hits {
         let note = hit.parts.as_ref().map(|parts| explained(hit, parts)).unwrap_or_default();
         quote.add(&hit.memory, &note, asked.shows_projects, 0);
     }
-    let mut text = match retrieved.hits.len() {
+    let mut text = match hits.len() {
         0 => "No relevant memories found.".to_owned(),
         count => format!("{}. {}\n{}", counted(count, "relevant"), quote.opening(), quote.text.trim_end()),
     };
-    if retrieved.left_out > 0 {
-        text += &format!("\n{} more left out: raise top_k or max_tokens to see them.", retrieved.left_out);
+    if left_out > 0 {
+        text += &format!("\n{left_out} more left out: raise top_k or max_tokens to see them.");
     }
-    let memories: Vec<_> = retrieved
-        .hits
+    let memories: Vec<_> = hits
         .iter()
         .map(|hit| {
             let mut value = with(&hit.memory, "score", json!(rounded(hit.score)));
@@ -85,30 +87,31 @@ fn retrieved(asked: &Asked, retrieved: &Retrieved) -> Reply {
         })
         .collect();
     let structured = json!({
-        "memories": memories, "left_out": retrieved.left_out, "lexical_only": retrieved.lexical_only,
+        "memories": memories, "left_out": left_out, "lexical_only": retrieved.lexical_only,
     });
     Reply { text, structured }
 }
 
 fn listed(asked: &Asked, listed: &Listed) -> Reply {
-    let mut quote = Quote::new(listed.memories.iter());
-    for shaped in &listed.memories {
+    let memories = &listed.memories[..fitting(listed.memories.iter())];
+    let mut quote = Quote::new(memories.iter());
+    for shaped in memories {
         quote.add(shaped, "", asked.shows_projects, 0);
     }
-    let (offset, shown) = (asked.offset, listed.memories.len() as u32);
+    let (offset, shown) = (asked.offset, memories.len() as u32);
     let next = offset.saturating_add(shown);
     let mut text = match (shown, listed.total) {
         (0, 0) => "No memories found.".to_owned(),
         (0, total) => format!("Nothing from offset {offset} on: there are {total}."),
         _ => {
-            let count = counted(listed.memories.len(), "");
+            let count = counted(memories.len(), "");
             format!("{count} of {}. {}\n{}", listed.total, quote.opening(), quote.text.trim_end())
         }
     };
     if shown > 0 && next < listed.total {
         text += &format!("\n{} more: ask with offset {next}.", listed.total - next);
     }
-    let memories: Vec<_> = listed.memories.iter().map(memory_value).collect();
+    let memories: Vec<_> = memories.iter().map(memory_value).collect();
     Reply { text, structured: json!({ "memories": memories, "total": listed.total, "offset": offset }) }
 }
 
@@ -153,9 +156,34 @@ fn purged(purged: &Purged) -> Reply {
         let missing: Vec<_> = purged.missing.iter().map(|id| one_line(id, 60)).collect();
         text += &format!("\nNot found: {}.", missing.join(", "));
     }
-    let removed: Vec<_> = purged.removed.iter().map(memory_value).collect();
+    let fitting = fitting(purged.removed.iter());
+    let removed: Vec<_> = purged.removed.iter().take(fitting).map(memory_value).collect();
     let structured = json!({ "removed": removed, "missing": purged.missing, "commit": commit_value(purged.commit) });
     Reply { text, structured }
+}
+
+/// How many of these, each once as text and once as structured content, fit one reply over the wire.
+fn fitting<'a>(memories: impl Iterator<Item = &'a Shaped>) -> usize {
+    // Names, ids and times of one memory, its tags among them, and the frame around all.
+    const REST_BYTES_MAX: usize = 16 << 10;
+    let written = |text: &str| -> usize {
+        text.chars()
+            .map(|c| match c {
+                '"' | '\\' | '\n' | '\t' => 2,
+                c if is_hidden(c) => "\\\\u{10ffff}".len(),
+                c => c.len_utf8(),
+            })
+            .sum()
+    };
+    let mut bytes = REST_BYTES_MAX;
+    memories
+        .take_while(|shaped| {
+            // Metadata is written as JSON within JSON.
+            let both = written(&shaped.memory.text) + 2 * written(&shaped.memory.metadata);
+            bytes += REST_BYTES_MAX + 2 * both;
+            bytes <= limits::REPLY_BYTES_MAX
+        })
+        .count()
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -22,17 +22,20 @@ use super::server::Server;
 use super::{Answer, Backend};
 use crate::model::OpId;
 use crate::model::text::one_line;
+use crate::wire::limits;
 use crate::wire::message::Keep;
 
-/// Messages in one batch (a JSON array, which protocol 2025-03-26 allows).
-const BATCH_MESSAGES_MAX: usize = 64;
+/// Messages in one batch (a JSON array, which protocol 2025-03-26 allows): they run at once, like requests.
+const BATCH_MESSAGES_MAX: usize = limits::IN_FLIGHT_MAX;
+
+type Introduce = Box<dyn Fn(&str, &str) + Send + Sync>;
 
 /// Ends when it is dropped: what is in flight is cancelled.
 pub struct Session {
     to_server: mpsc::UnboundedSender<ClientJsonRpcMessage>,
     waiting: Waiting,
     serial: AtomicI64,
-    introduce: Box<dyn Fn(&str, &str) + Send + Sync>,
+    introduce: Introduce,
     agent: Mutex<Option<(String, String)>>,
     /// Cancels the SDK's loop when dropped.
     _service: Box<dyn Any + Send + Sync>,
@@ -122,7 +125,7 @@ impl Session {
 
     fn part(&self, op: OpId, value: Value, is_in_batch: bool) -> Part {
         match message::judge(value) {
-            Err(fault) => fault.into(),
+            Err(fault) => (*fault).into(),
             Ok(Message::Reply) => Part::Now(forget(None)),
             Ok(Message::Notification { method, params }) => Part::Now(self.notified(&method, &params)),
             Ok(Message::Request { id, method, params }) => {

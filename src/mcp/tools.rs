@@ -10,14 +10,11 @@ use serde_json::{Map, Value, json};
 use super::arguments::Arguments;
 use crate::error::{Error, Result};
 use crate::model::{Filter, Page, ProjectId, SessionId, SubjectId};
+use crate::wire::limits;
 use crate::wire::message::{Correct, List, Place, Purge, PurgeTarget, Request, Retrieve, SessionScope, Store, Target};
 
 /// In the order in which they are listed.
 pub const NAMES: [&str; 5] = ["memory_store", "memory_retrieve", "memory_list", "memory_correct", "memory_purge"];
-
-/// Memories in one answer: enough for anyone, and far below the longest reply that the wire carries.
-const TOP_K_MAX: u32 = 100;
-const LIMIT_MAX: u32 = 500;
 
 /// One call, understood.
 pub struct Call {
@@ -118,7 +115,7 @@ fn store(from: &mut Arguments) -> Result<Store> {
 
 fn retrieve(from: &mut Arguments) -> Result<Retrieve> {
     let question = from.required_text("query")?;
-    let top_k = from.number("top_k", 0, 1..=TOP_K_MAX)?;
+    let top_k = from.number("top_k", 0, 1..=limits::RESULTS_MAX)?;
     let max_tokens = from.number("max_tokens", 0, 1..=u32::MAX)?;
     let filter = Filter {
         kinds: from.words("memory_types")?,
@@ -141,8 +138,10 @@ fn retrieve(from: &mut Arguments) -> Result<Retrieve> {
 }
 
 fn list(from: &mut Arguments) -> Result<List> {
-    let page =
-        Page { limit: from.number("limit", 20, 1..=LIMIT_MAX)?, offset: from.number("offset", 0, 0..=u32::MAX)? };
+    let page = Page {
+        limit: from.number("limit", 20, 1..=limits::RESULTS_MAX)?,
+        offset: from.number("offset", 0, 0..=u32::MAX)?,
+    };
     let filter = Filter {
         kinds: from.words("memory_type")?,
         tags: from.texts("tags")?,

@@ -89,13 +89,13 @@ async fn wrong_values_are_answered_with_what_is_allowed() {
         ("memory_store", json!({"content": "x", "tags": ["a", 1]}), "a list of texts, not a number"),
         ("memory_store", json!({"content": "x", "session_id": "a\u{0}b"}), "`session_id`"),
         ("memory_store", json!({"content": "x", "subject_id": "x".repeat(200)}), "128 bytes"),
-        ("memory_retrieve", json!({"query": "x", "top_k": 0}), "from 1 to 100"),
+        ("memory_retrieve", json!({"query": "x", "top_k": 0}), "from 1 to 200"),
         ("memory_retrieve", json!({"query": "x", "top_k": 2.5}), "a whole number"),
         ("memory_retrieve", json!({"query": "x", "top_k": "many"}), "a whole number"),
         ("memory_retrieve", json!({"query": "x", "session_scope": "only"}), "`session_id`"),
         ("memory_retrieve", json!({"query": "x", "session_id": "s", "session_scope": "x"}), "\"only\""),
         ("memory_retrieve", json!({"query": "x", "memory_types": ["semantic", "x"]}), "`x` is not a kind"),
-        ("memory_list", json!({"limit": 501}), "from 1 to 500"),
+        ("memory_list", json!({"limit": 201}), "from 1 to 200"),
         ("memory_correct", json!({"new_content": "x"}), "either `memory_id` or `query`"),
         ("memory_correct", json!({"memory_id": "a", "query": "b", "new_content": "x"}), "either"),
         ("memory_correct", json!({"memory_id": "a", "new_content": "x", "session_id": "s"}), "narrow"),
@@ -173,4 +173,31 @@ async fn nothing_is_left_out_silently() {
     let purged = agent.call("memory_purge", json!({"memory_id": "12345678,abc\u{202e}"})).await;
     assert!(text(&purged).contains("Not found: 12345678, abc\\u{202e}."), "{}", text(&purged));
     assert_eq!(text(&Agent::start().call("memory_list", json!({})).await), "No memories found.");
+}
+
+#[tokio::test]
+async fn a_reply_fits_the_wire_whatever_the_memories_hold() {
+    let agent = Agent::start();
+    for filler in ["\u{1}", "\"", "x"] {
+        let text = filler.repeat((64 << 10) / filler.len());
+        *agent.backend.0.memories.lock().unwrap() = vec![crate::backend::memory(&text); 80];
+        let mut offset = 0;
+        while offset < 80 {
+            let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+                "name": "memory_list", "arguments": { "limit": 200, "offset": offset } }});
+            let line = agent.send(message.to_string()).await.line.unwrap();
+            assert!(line.len() <= memoria::wire::limits::REPLY_BYTES_MAX, "{filler:?}: {} bytes", line.len());
+            let answer: Value = serde_json::from_slice(&line).unwrap();
+            let content = &answer["result"]["structuredContent"];
+            let shown = content["memories"].as_array().unwrap().len();
+            assert!(shown > 0);
+            offset += shown;
+            let says_how = text_of(&answer).ends_with(&format!("ask with offset {offset}."));
+            assert_eq!(says_how, offset < 80, "{filler:?}");
+        }
+    }
+}
+
+fn text_of(answer: &Value) -> &str {
+    text(&answer["result"])
 }
