@@ -159,12 +159,8 @@ async fn serve(paths: &Paths, how: How, announce: Announce, lock: &Lock) -> Exit
 
 fn open_up(paths: &Paths, how: How, lock: &Lock) -> Result<(Arc<House>, Listening, Logs)> {
     let first = Config::load(paths);
-    let config = first.clone().unwrap_or_default();
-    let logs = Logs::start(paths, &config.log)?;
-    if let Err(error) = &first {
-        tracing::error!("{error}");
-    }
-    let settings = watch::start(paths, config, logs.control());
+    let logs = Logs::start(paths, &first.clone().unwrap_or_default().log)?;
+    let settings = watch::start(paths, first, logs.control());
     #[cfg(unix)]
     let activated = Listening::activated(paths)?;
     #[cfg(not(unix))]

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::logs;
 use crate::config::Config;
+use crate::error::Result;
 use crate::paths::Paths;
 
 /// Editors write in several steps (truncate, write, rename): only a quiet file is read.
@@ -37,8 +38,9 @@ impl Watched {
     }
 }
 
-/// Watches from now on, within the current tokio runtime, until every receiver is gone. `first` is what is in force.
-pub fn start(paths: &Paths, first: Config, logs: logs::Control) -> Watched {
+/// Watches from now on, within the current tokio runtime, until every receiver is gone. `first` is what was found at
+/// the start; where it was refused, the defaults serve, and `status` says why.
+pub fn start(paths: &Paths, first: Result<Config>, logs: logs::Control) -> Watched {
     let (changed, changes) = mpsc::channel(1);
     let watcher = watch_folders(paths, changed)
         .inspect_err(|e| {
@@ -50,13 +52,20 @@ pub fn start(paths: &Paths, first: Config, logs: logs::Control) -> Watched {
 
 fn run(
     paths: &Paths,
-    first: Config,
+    first: Result<Config>,
     logs: logs::Control,
     mut changes: mpsc::Receiver<()>,
     watcher: Option<RecommendedWatcher>,
 ) -> Watched {
+    let (first, refused) = match first {
+        Ok(config) => (config, None),
+        Err(refused) => {
+            tracing::warn!("the settings were refused, the defaults serve instead: {refused}");
+            (Config::default(), Some(refused.message))
+        }
+    };
     let (config_sender, config) = watch::channel(Arc::new(first));
-    let (error_sender, error) = watch::channel(None);
+    let (error_sender, error) = watch::channel(refused);
     let paths = paths.clone();
     tokio::spawn(async move {
         let untold_every = if watcher.is_some() { UNTOLD_EVERY } else { POLL_EVERY };
@@ -164,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn an_edit_is_taken_over_and_a_bad_one_leaves_the_old_values() {
         let home = home();
-        let watched = start(&home.paths, Config::default(), home.logs.control());
+        let watched = start(&home.paths, Ok(Config::default()), home.logs.control());
         edit(&home, "[search]\ntop_k = 7\n");
         until(&watched, |config, error| config.search.top_k == 7 && error.is_none()).await;
         edit(&home, "[search]\ntop_k = 0\n");
@@ -176,9 +185,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_daemon_starts_with_bad_settings_and_says_so_at_once() {
+        let home = home();
+        edit(&home, "[search]\ntop_k = 0\n");
+        let watched = start(&home.paths, Config::load(&home.paths), home.logs.control());
+        assert!(watched.error().is_some_and(|why| why.contains("top_k")));
+        edit(&home, "[search]\ntop_k = 6\n");
+        until(&watched, |config, error| config.search.top_k == 6 && error.is_none()).await;
+    }
+
+    #[tokio::test]
     async fn editors_that_rename_are_noticed() {
         let home = home();
-        let watched = start(&home.paths, Config::default(), home.logs.control());
+        let watched = start(&home.paths, Ok(Config::default()), home.logs.control());
         for top_k in [11, 12] {
             let new = home.paths.config_dir.join(".config.toml.swp");
             std::fs::write(&new, format!("[search]\ntop_k = {top_k}\n")).unwrap();
@@ -195,7 +214,7 @@ mod tests {
         let real = repository.path().join("memoria.toml");
         std::fs::write(&real, "").unwrap();
         std::os::unix::fs::symlink(&real, home.paths.config_file()).unwrap();
-        let watched = start(&home.paths, Config::default(), home.logs.control());
+        let watched = start(&home.paths, Ok(Config::default()), home.logs.control());
         std::fs::write(&real, "[search]\ntop_k = 9\n").unwrap();
         until(&watched, |config, _| config.search.top_k == 9).await;
     }
@@ -204,7 +223,7 @@ mod tests {
     async fn without_notifications_the_file_is_looked_at() {
         let home = home();
         let (_nobody, changes) = mpsc::channel(1);
-        let watched = run(&home.paths, Config::default(), home.logs.control(), changes, None);
+        let watched = run(&home.paths, Ok(Config::default()), home.logs.control(), changes, None);
         edit(&home, "[log]\nlevel = \"debug\"\n");
         until(&watched, |config, _| config.log.level == crate::config::Level::Debug).await;
     }
