@@ -81,7 +81,7 @@ impl Store {
 
     fn rebuild(&self) {
         let next = self.memories.len() as u32;
-        self.index.rebuild(next, |vid| Ok(Some(self.memories[vid as usize].clone()))).unwrap();
+        self.index.rebuild(|| Ok((next, |vid| Ok(Some(self.memories[vid as usize].clone()))))).unwrap();
     }
 
     fn tokens(&self) -> u64 {
@@ -460,6 +460,21 @@ fn an_index_that_is_a_file_instead_of_a_folder_is_replaced() {
     let path = folder.path().join("index");
     fs::write(&path, b"not a folder").unwrap();
     assert_eq!(Index::open(&path, truth(5)).unwrap().missing_from(), 0);
+}
+
+#[test]
+fn a_flush_that_fails_loses_nothing_and_the_next_one_succeeds() {
+    let mut store = Store::texts(&["red apple", "green pear"]);
+    fs::remove_dir_all(store.path()).unwrap();
+    let query = store.query("red pear");
+    let expected = store.matches(&query);
+    assert!(store.index.flush().is_err());
+    assert_eq!((store.matches(&query), store.index.unflushed()), (expected.clone(), 2));
+    fs::create_dir(store.path()).unwrap();
+    store.index.flush().unwrap();
+    assert_eq!((store.matches(&query), store.index.unflushed()), (expected.clone(), 0));
+    store.reopen();
+    assert_eq!((store.matches(&query), store.index.missing_from()), (expected, 2));
 }
 
 #[test]

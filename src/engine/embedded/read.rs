@@ -119,8 +119,10 @@ impl Store {
         match ask() {
             Err(error) if error.kind == ErrorKind::Corrupt => {
                 tracing::warn!("the index is damaged, and is built again: {error}");
-                let versions = self.snapshot()?.open(VERSIONS)?;
-                self.index.rebuild(next_number(&versions)?, |vid| memory_of(&versions, vid))?;
+                self.index.rebuild(|| {
+                    let versions = self.snapshot()?.open(VERSIONS)?;
+                    Ok((next_number(&versions)?, move |vid| memory_of(&versions, vid)))
+                })?;
                 ask()
             }
             answer => answer,

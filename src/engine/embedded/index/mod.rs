@@ -96,11 +96,16 @@ impl Index {
         self.write().catch_up(&self.home, next_vid, read)
     }
 
-    /// Throws everything away and adds again what `read` gives for the vids before `next_vid`
-    /// (`None` for those that truth has no longer). Questions wait until it is done.
-    pub fn rebuild(&self, next_vid: u32, read: impl FnMut(u32) -> Result<Option<Memory>>) -> Result<()> {
+    /// Throws everything away and adds again what truth holds. `truth` is called once nothing can be added any
+    /// more, so that what it sees is all there is: it gives the vid after the last, and a reader of versions
+    /// (`None` where truth has no such version any longer). Questions wait until it is done.
+    pub fn rebuild<R>(&self, truth: impl FnOnce() -> Result<(u32, R)>) -> Result<()>
+    where
+        R: FnMut(u32) -> Result<Option<Memory>>,
+    {
         let _disk = self.disk();
         let mut inner = self.write();
+        let (next_vid, read) = truth()?;
         *inner = Inner::empty();
         self.home.clear()?;
         inner.catch_up(&self.home, next_vid, read)
@@ -351,8 +356,10 @@ impl Inner {
             if let Some(memory) = read(vid)? {
                 self.add(vid, &memory, lexical::analyse(&memory.text));
             }
-            if self.columns.next_vid() - self.tail.first >= CATCH_UP_AT {
-                self.spill(home)?;
+            if self.columns.next_vid() - self.tail.first >= CATCH_UP_AT
+                && let Err(error) = self.spill(home)
+            {
+                tracing::warn!("the index could not be brought to disk, and stays in memory: {error}");
             }
         }
         Ok(())

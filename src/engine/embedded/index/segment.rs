@@ -70,12 +70,31 @@ impl Segment {
         truth: &Watermark,
         (first, next): (u32, u32),
         columns: &[u8],
-        mut lists: impl FnMut(&mut dyn FnMut(TermId, &Growing) -> Result<()>) -> Result<()>,
+        lists: impl FnMut(&mut dyn FnMut(TermId, &Growing) -> Result<()>) -> Result<()>,
     ) -> Result<Self> {
         let path = folder.join(format!("{first}-{next}.segment"));
         let unready = path.with_extension("unready");
+        let written = Self::write_file(&unready, truth, (first, next), columns, lists).and_then(|()| {
+            let failed = |error: std::io::Error| Error::io(format_args!("name {}", path.display()), &error);
+            fs::rename(&unready, &path).map_err(failed)
+        });
+        if let Err(error) = written {
+            // Half a file is of no use, least of all on a full disk; one that cannot be removed goes at opening.
+            let _ = fs::remove_file(&unready);
+            return Err(error);
+        }
+        Self::open(&path, truth)?.ok_or_else(|| damaged(&path))
+    }
+
+    fn write_file(
+        unready: &Path,
+        truth: &Watermark,
+        (first, next): (u32, u32),
+        columns: &[u8],
+        mut lists: impl FnMut(&mut dyn FnMut(TermId, &Growing) -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
         let failed = |error: std::io::Error| Error::io(format_args!("write {}", unready.display()), &error);
-        let mut out = BufWriter::with_capacity(1 << 16, File::create(&unready).map_err(failed)?);
+        let mut out = BufWriter::with_capacity(1 << 16, File::create(unready).map_err(failed)?);
         let (mut entries, mut fences, mut end) = (Writer::default(), Writer::default(), 0u64);
         let mut terms = 0u64;
         lists(&mut |term, list| {
@@ -98,8 +117,7 @@ impl Segment {
         out.write_all(columns).and_then(|()| out.write_all(&fences.0)).map_err(failed)?;
         out.write_all(&trailer.0).map_err(failed)?;
         out.into_inner().map_err(|error| failed(error.into_error()))?.sync_all().map_err(failed)?;
-        fs::rename(&unready, &path).map_err(failed)?;
-        Self::open(&path, truth)?.ok_or_else(|| damaged(&path))
+        Ok(())
     }
 
     /// Opens a segment; `None` when it is not whole, or of another store or format.
