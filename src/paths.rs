@@ -116,8 +116,8 @@ impl Paths {
     }
 
     /// Derived data: may be deleted while no daemon runs.
-    pub fn index_file(&self) -> PathBuf {
-        self.data_dir.join("index.redb")
+    pub fn index_folder(&self) -> PathBuf {
+        self.data_dir.join("index")
     }
 
     /// One file a day.

@@ -6,7 +6,7 @@ use memoria::engine::embedded::Embedded;
 const CACHE_BYTES: usize = 1 << 20;
 
 fn open(home: &std::path::Path) -> Embedded {
-    Embedded::open(&home.join("memoria.redb"), &home.join("index.redb"), CACHE_BYTES).unwrap()
+    Embedded::open(&home.join("memoria.redb"), &home.join("index"), CACHE_BYTES).unwrap()
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -1,5 +1,7 @@
 //! Words find memories: what the index answers, held against a plain scan, and what survives damage to its files.
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,7 @@ use memoria::model::{
 };
 use memoria::search::{Ranked, Ranking, rank};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use roaring::RoaringBitmap;
 
 const NOW: Time = Time(1_800_000_000_000);
@@ -346,7 +349,7 @@ fn corpora() -> impl Strategy<Value = (Vec<Memory>, RoaringBitmap, Vec<usize>)> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig { cases: 150, rng_seed: RngSeed::Fixed(support::seed()), ..Default::default() })]
 
     #[test]
     fn the_index_answers_as_a_plain_scan_does_through_flushes_restarts_and_rebuilds(

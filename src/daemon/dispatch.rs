@@ -62,7 +62,7 @@ impl Dispatch {
         let this = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             let cache_bytes = this.config.borrow().store.cache_mb as usize * 1024 * 1024;
-            let opened = Embedded::open(&this.paths.store_file(), &this.paths.index_file(), cache_bytes);
+            let opened = Embedded::open(&this.paths.store_file(), &this.paths.index_folder(), cache_bytes);
             this.store.send_replace(match opened {
                 Ok(engine) => {
                     let service = Arc::new(Service::new(engine, this.config.clone()));

@@ -97,8 +97,7 @@ fn acked_write_survives_kill9() {
 fn contents(home: &Home) -> (HashMap<String, u32>, u64) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let store =
-            Embedded::open(&home.data().join("memoria.redb"), &home.data().join("index.redb"), 8 << 20).unwrap();
+        let store = Embedded::open(&home.data().join("memoria.redb"), &home.data().join("index"), 8 << 20).unwrap();
         let checks = store.verify().await.unwrap();
         for check in &checks {
             assert!(check.problems.is_empty(), "{check:?}");
