@@ -63,7 +63,7 @@ impl Arguments {
         }
     }
 
-    pub fn number(&mut self, name: &'static str, default: u32, allowed: std::ops::RangeInclusive<u32>) -> Result<u32> {
+    pub fn number(&mut self, name: &'static str, default: u32, least: u32) -> Result<u32> {
         let Some(value) = self.take(name) else { return Ok(default) };
         // Models write 5.0, and "5", for 5.
         let number = match &value {
@@ -71,15 +71,11 @@ impl Arguments {
             other => other.as_f64(),
         };
         match number {
-            Some(n) if n.fract() == 0.0 && n >= f64::from(*allowed.start()) && n <= f64::from(*allowed.end()) => {
-                Ok(n as u32)
+            // More than fits is as good as the most: a reply says what it left out.
+            Some(number) if number.fract() == 0.0 && number >= f64::from(least) => Ok(number as u32),
+            Some(_) => {
+                Err(Error::invalid(format!("`{name}` of {} must be a whole number, {least} or more.", self.tool)))
             }
-            Some(_) => Err(Error::invalid(format!(
-                "`{name}` of {} must be a whole number from {} to {}.",
-                self.tool,
-                allowed.start(),
-                allowed.end()
-            ))),
             None => self.wrong(name, "a whole number", &value),
         }
     }

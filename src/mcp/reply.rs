@@ -142,15 +142,17 @@ fn purged(purged: &Purged) -> Reply {
     for shaped in purged.removed.iter().take(GLIMPSES_MAX) {
         quote.add(shaped, "", false, GLIMPSE_CHARS_MAX);
     }
-    let mut text = match purged.removed.len() {
+    let total = purged.removed_total as usize;
+    let mut text = match total {
         0 => "Purged nothing.".to_owned(),
-        count => {
-            let count = counted(count, "");
+        total => {
+            let count = counted(total, "");
             format!("Purged {count}; history is kept. {}\n{}", quote.opening(), quote.text.trim_end())
         }
     };
-    if purged.removed.len() > GLIMPSES_MAX {
-        text += &format!("\nand {} more.", purged.removed.len() - GLIMPSES_MAX);
+    let glimpses = purged.removed.len().min(GLIMPSES_MAX);
+    if total > glimpses {
+        text += &format!("\nand {} more.", total - glimpses);
     }
     if !purged.missing.is_empty() {
         let missing: Vec<_> = purged.missing.iter().map(|id| one_line(id, 60)).collect();
@@ -158,7 +160,8 @@ fn purged(purged: &Purged) -> Reply {
     }
     let fitting = fitting(purged.removed.iter());
     let removed: Vec<_> = purged.removed.iter().take(fitting).map(memory_value).collect();
-    let structured = json!({ "removed": removed, "missing": purged.missing, "commit": commit_value(purged.commit) });
+    let structured =
+        json!({ "removed": removed, "total": total, "missing": purged.missing, "commit": commit_value(purged.commit) });
     Reply { text, structured }
 }
 

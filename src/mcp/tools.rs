@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 use super::arguments::Arguments;
 use crate::error::{Error, Result};
 use crate::model::{Filter, Page, ProjectId, SessionId, SubjectId};
-use crate::wire::limits;
 use crate::wire::message::{Correct, List, Place, Purge, PurgeTarget, Request, Retrieve, SessionScope, Store, Target};
 
 /// In the order in which they are listed.
@@ -115,8 +114,8 @@ fn store(from: &mut Arguments) -> Result<Store> {
 
 fn retrieve(from: &mut Arguments) -> Result<Retrieve> {
     let question = from.required_text("query")?;
-    let top_k = from.number("top_k", 0, 1..=limits::RESULTS_MAX)?;
-    let max_tokens = from.number("max_tokens", 0, 1..=u32::MAX)?;
+    let top_k = from.number("top_k", 0, 1)?;
+    let max_tokens = from.number("max_tokens", 0, 1)?;
     let filter = Filter {
         kinds: from.words("memory_types")?,
         tags: from.texts("tags")?,
@@ -138,10 +137,7 @@ fn retrieve(from: &mut Arguments) -> Result<Retrieve> {
 }
 
 fn list(from: &mut Arguments) -> Result<List> {
-    let page = Page {
-        limit: from.number("limit", 20, 1..=limits::RESULTS_MAX)?,
-        offset: from.number("offset", 0, 0..=u32::MAX)?,
-    };
+    let page = Page { limit: from.number("limit", 20, 0)?, offset: from.number("offset", 0, 0)? };
     let filter = Filter {
         kinds: from.words("memory_type")?,
         tags: from.texts("tags")?,

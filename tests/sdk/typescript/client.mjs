@@ -4,8 +4,8 @@
 // npm ci && MEMORIA_BIN=path/to/memoria node client.mjs      (memoriad stands beside it)
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { resolve } from "node:path";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { delimiter, dirname, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as v2 from "@modelcontextprotocol/client";
 import { StdioClientTransport as StdioV2 } from "@modelcontextprotocol/client/stdio";
@@ -25,6 +25,8 @@ async function inHome(test) {
   const agents = [];
   const server = { command: BIN, args: ["mcp"], env, cwd: folder };
   const home = {
+    server,
+    agents,
     daemon: () => JSON.parse(run("status", "--json")).pid,
     async v1(name = "ts-agent") {
       const agent = new ClientV1({ name, version: "1.0" });
@@ -87,6 +89,28 @@ async function concurrently(one, two) {
   for (const agent of [one, two]) assert.equal((await structured(agent, "memory_list", { limit: 1 })).total, 100);
 }
 
+// What the README tells people to paste into an IDE's configuration, started as that IDE would.
+async function readmeEntries() {
+  const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
+  const blocks = [...readme.matchAll(/```json\n(.*?)```/gs)].map((block) => JSON.parse(block[1]));
+  const entries = blocks.filter((block) => block.mcpServers).map((block) => block.mcpServers.memoria);
+  assert.ok(entries.length > 0, "README.md shows no entry for an IDE");
+  for (const entry of entries) {
+    await inHome(async (home) => {
+      const env = { ...home.server.env, PATH: dirname(BIN) + delimiter + process.env.PATH, ...entry.env };
+      const agent = new ClientV1({ name: "ide", version: "1.0" });
+      home.agents.push(agent);
+      await agent.connect(new StdioV1({ ...home.server, command: entry.command, args: entry.args, env }));
+      const { tools } = await agent.listTools();
+      assert.deepEqual(tools.map((tool) => tool.name), TOOLS);
+      // Tools that an entry lets run unasked exist, and destroy nothing.
+      for (const name of entry.autoApprove ?? []) {
+        assert.equal(tools.find((tool) => tool.name === name)?.annotations.destructiveHint, false, name);
+      }
+    });
+  }
+}
+
 async function killed(home, agent) {
   const store = (n) => structured(agent, "memory_store", { content: `note ${n} kk${n}` });
   await store(0);
@@ -134,6 +158,7 @@ const tests = {
   "client 2.x: auto ends at the newest version": () =>
     inHome(async (home) => everyTool(await home.v2("auto"), "2026-07-28")),
   "client 2.x: the daemon is killed": () => inHome(async (home) => killed(home, await home.v2("2026-07-28"))),
+  "the README's entries start": readmeEntries,
   "both at once": () => inHome(async (home) => concurrently(await home.v1("one"), await home.v2("2026-07-28", "two"))),
 };
 for (const version of [...HANDSHAKES, "2026-07-28"]) {
