@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "daemon/hand_over.rs"]
+mod hand_over;
 #[path = "daemon/kill9.rs"]
 mod kill9;
 #[path = "daemon/lifecycle.rs"]

@@ -235,7 +235,8 @@ fn silence(paths: &Paths) -> Error {
              `memoria restart --force` ends it and starts anew, and no acknowledged memory is lost"
         )),
         Err(_) => Error::unavailable(format!(
-            "no daemon answered within {waited} seconds, though one is being started: look at `memoria logs` and try again"
+            "no daemon answered within {waited} seconds, though one is being started: look at `memoria logs`, then \
+             try again"
         )),
     }
 }

@@ -18,7 +18,7 @@ use super::{session, watch};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::paths::Paths;
-use crate::wire::limits::{DRAIN_WATCHDOG, HANDSHAKES_MAX};
+use crate::wire::limits::{DRAIN_WATCHDOG, HANDSHAKES_MAX, SESSIONS_MAX};
 
 const WORKER_THREADS: usize = 2;
 const BLOCKING_THREADS_MAX: usize = 8;
@@ -29,6 +29,8 @@ const STACK_BYTES: usize = 1 << 20;
 const LOOK_AROUND_EVERY: Duration = Duration::from_secs(5);
 /// Too many open files, most likely: somebody will close one.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// For the last answers to reach their clients.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// For a lock that is let go at this moment.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
 
@@ -152,6 +154,9 @@ async fn serve(paths: &Paths, how: How, announce: Announce, lock: &Lock) -> Exit
     }
     house.drain.finish();
     house.dispatch.close().await;
+    // Answers that are on their way arrive; whoever does not read does not keep us.
+    let everybody = house.places.acquire_many(SESSIONS_MAX as u32);
+    let _ = timeout(FAREWELL_MAX, everybody).await;
     signals.abort();
     drop(leftover);
     ExitCode::SUCCESS

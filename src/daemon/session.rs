@@ -20,8 +20,8 @@ use crate::model::{OpId, SessionId, id};
 use crate::service::Caller;
 use crate::wire::hello::{self, Greeting, Hello, Role, await_hello};
 use crate::wire::limits::{
-    ACKNOWLEDGED_MAX, IN_FLIGHT_MAX, OPEN_WITHIN, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, SESSION_WAIT, SESSIONS_MAX,
-    WRITE_WITHIN,
+    ACKNOWLEDGED_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX, OPEN_WITHIN, REPLY_BYTES_MAX, REQUEST_BYTES_MAX,
+    SESSION_WAIT, SESSIONS_MAX, WRITE_WITHIN,
 };
 use crate::wire::message::{
     Ask, ClientKind, Envelope, Open, Opened, Request, Response, SessionStatus, StopReason, ToClient, ToDaemon,
@@ -93,8 +93,11 @@ struct Session {
     writer: JoinHandle<()>,
     /// A request holds one of these until its reply is on its way: so what waits in memory is bounded.
     in_flight: Arc<Semaphore>,
+    /// And one of these for each KiB of it.
+    room: Arc<Semaphore>,
     running: HashMap<u32, AbortHandle>,
-    agent: mcp::Session,
+    /// Only agents speak JSON-RPC: begun with the first line.
+    agent: Option<mcp::Session>,
     _place: tokio::sync::OwnedSemaphorePermit,
 }
 
@@ -123,19 +126,6 @@ impl Session {
             opened_at: now,
             last_seen: now,
         }));
-        let (events, mut said) = mpsc::channel::<Vec<u8>>(IN_FLIGHT_MAX);
-        let to_agent = replies.clone();
-        tokio::spawn(async move {
-            while let Some(line) = said.recv().await {
-                reply(&to_agent, 0, ToClient::Line(line)).await;
-            }
-        });
-        let backend = Backend {
-            house: Arc::clone(house),
-            seat: Arc::clone(&seat),
-            session: session.clone(),
-            open: Arc::new(open.clone()),
-        };
         Ok(Self {
             house: Arc::clone(house),
             session,
@@ -145,10 +135,28 @@ impl Session {
             replies,
             writer,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            room: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX >> 10)),
             running: HashMap::new(),
-            agent: mcp::Session::start(backend, events),
+            agent: None,
             _place: place,
         })
+    }
+
+    fn begin_agent(&self) -> mcp::Session {
+        let (events, mut said) = mpsc::channel::<Vec<u8>>(IN_FLIGHT_MAX);
+        let to_agent = self.replies.clone();
+        tokio::spawn(async move {
+            while let Some(line) = said.recv().await {
+                reply(&to_agent, 0, ToClient::Line(line)).await;
+            }
+        });
+        let backend = Backend {
+            house: Arc::clone(&self.house),
+            seat: Arc::clone(&self.seat),
+            session: self.session.clone(),
+            open: Arc::new(self.open.clone()),
+        };
+        mcp::Session::start(backend, events)
     }
 
     async fn run(mut self) {
@@ -179,7 +187,7 @@ impl Session {
             let Some(bytes) = next else { return Ok(()) };
             let Envelope { serial, body } = codec::decode(&bytes)?;
             match body {
-                ToDaemon::Ask(ask) => self.take(serial, ask).await,
+                ToDaemon::Ask(ask) => self.take(serial, ask, bytes.len()).await,
                 ToDaemon::Cancel(serial) => self.cancel(serial).await,
                 ToDaemon::Acknowledge(ops) if ops.len() <= ACKNOWLEDGED_MAX => house.dispatch.acknowledge(ops),
                 ToDaemon::Acknowledge(ops) => {
@@ -192,10 +200,12 @@ impl Session {
     }
 
     /// Begins a request, or waits until one of those in flight has been answered.
-    async fn take(&mut self, serial: u32, ask: Ask) {
+    async fn take(&mut self, serial: u32, ask: Ask, size_bytes: usize) {
         let house = Arc::clone(&self.house);
-        let permit = tokio::select! {
-            permit = Arc::clone(&self.in_flight).acquire_owned() => permit,
+        let (in_flight, room) = (Arc::clone(&self.in_flight), Arc::clone(&self.room));
+        let size_kb = size_bytes.div_ceil(1024) as u32;
+        let permits = tokio::select! {
+            permits = async { (in_flight.acquire_owned().await, room.acquire_many_owned(size_kb).await) } => permits,
             () = self.replies.closed() => return,
             () = house.drain.is_over() => return,
         };
@@ -217,19 +227,22 @@ impl Session {
                 Err(error) => ToClient::Failed(error),
             };
             reply(&replies, serial, answer).await;
-            drop((permit, ticket));
+            drop((permits, ticket));
         });
         self.running.retain(|_, running| !running.is_finished());
         self.running.insert(serial, task.abort_handle());
     }
 
     /// Lines take effect in the order of their coming, so this is not put off to the request's own task.
-    fn work(&self, ask: Ask) -> impl Future<Output = Result<Response>> + Send + use<> {
+    fn work(&mut self, ask: Ask) -> impl Future<Output = Result<Response>> + Send + use<> {
         let Ask { op, request, .. } = ask;
         let house = Arc::clone(&self.house);
         let caller = caller(&self.seat, &self.session, &self.open, op);
         let (line, request) = match request {
-            Request::Mcp(line) => (Some(self.agent.line(op, line)), None),
+            Request::Mcp(line) => {
+                let agent = self.agent.take().unwrap_or_else(|| self.begin_agent());
+                (Some(self.agent.insert(agent).line(op, line)), None)
+            }
             request => (None, Some(request)),
         };
         async move {

@@ -22,6 +22,8 @@ pub const SESSIONS_MAX: usize = 256;
 pub const HANDSHAKES_MAX: usize = 256;
 /// Requests of one session at once. More are not read until one is answered.
 pub const IN_FLIGHT_MAX: usize = 32;
+/// What the requests of one session may take together, beside the one that is being read.
+pub const IN_FLIGHT_BYTES_MAX: usize = 4 << 20;
 /// Operations in one acknowledgement.
 pub const ACKNOWLEDGED_MAX: usize = 64;
 /// Lines that a shim keeps to restore its session. A JSON-RPC session has one or two (`initialize`).
@@ -56,8 +58,8 @@ pub const OPEN_WITHIN: Duration = Duration::from_secs(5);
 pub const FRAME_WITHIN: Duration = Duration::from_secs(5);
 /// How long a peer may leave a reply unread before its session is ended.
 pub const WRITE_WITHIN: Duration = Duration::from_secs(30);
-/// How long a connection waits for a free session. Shorter than a starter's patience.
-pub const SESSION_WAIT: Duration = Duration::from_secs(5);
+/// How long a connection waits for a free session. Shorter than the time for a Hello, so that the refusal arrives.
+pub const SESSION_WAIT: Duration = Duration::from_secs(1);
 /// A starter's patience: connecting, waiting for other starters, spawning and connecting again, all together.
 pub const START_WITHIN: Duration = Duration::from_secs(10);
 /// From the last line of input to the shim's end, while replies are still due.

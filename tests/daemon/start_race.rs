@@ -78,10 +78,10 @@ fn rounds(count: u64, shims: usize) {
     }
     slowest.sort();
     println!(
-        "{count} rounds of {shims} shims in {:.1?}: slowest answer p50 {:.0?}, max {:.0?}",
+        "{count} rounds of {shims} shims in {:.1?}: slowest answer p50 {} ms, max {} ms",
         begun.elapsed(),
-        slowest[slowest.len() / 2],
-        slowest[slowest.len() - 1]
+        slowest[slowest.len() / 2].as_millis(),
+        slowest[slowest.len() - 1].as_millis()
     );
 }
 
