@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::clock;
 use crate::error::Result;
 use crate::model::{Filter, Page, Time};
-use crate::wire::message::{List, Listed, Request, Response};
+use crate::wire::message::{List, Listed, Place, Request, Response, Shaped};
 
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
@@ -32,41 +32,42 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, out: &Out) -> Result<Exit> {
+    let place = args.which.place();
     let request = List {
-        place: args.which.place(),
+        place: place.clone(),
         filter: Filter { agent: args.agent, since: args.since, ..args.which.filter() },
         page: Page { offset: 0, limit: args.limit },
     };
     let Response::Listed(listed) = ask(Request::List(request)).await? else { return Err(unexpected()) };
     out.answer(
         || json!({"memories": json::memories(&listed.memories), "total": listed.total}),
-        |style| as_text(&listed, style, clock::now()),
+        |style| as_text(&listed, &place, style, clock::now()),
     )?;
     Ok(Exit::Ok)
 }
 
-const COLUMNS: [(&str, Paint); 5] = [
-    ("ID", Paint::Yellow),
-    ("KIND", Paint::Cyan),
-    ("TRUST", Paint::Plain),
-    ("WHEN", Paint::Dim),
-    ("TEXT", Paint::Plain),
-];
-
-fn as_text(listed: &Listed, style: &Style, now: Time) -> String {
+fn as_text(listed: &Listed, place: &Place, style: &Style, now: Time) -> String {
     if listed.memories.is_empty() {
         return "No memories here yet. `memoria store TEXT` keeps one; `--project \"*\"` lists all projects.\n"
             .to_owned();
     }
-    let rows: Vec<_> = listed
-        .memories
-        .iter()
-        .map(|shaped| {
-            let memory = &shaped.memory;
-            let when = clock::ago(memory.observed_at, now);
-            vec![shaped.short_id(), memory.kind.to_string(), memory.trust.to_string(), when, memory.text.clone()]
-        })
-        .collect();
+    let mut columns = vec![("ID", Paint::Yellow), ("KIND", Paint::Cyan), ("TRUST", Paint::Plain), ("WHEN", Paint::Dim)];
+    // In one project the column would say the same in every row.
+    if *place == Place::Everywhere {
+        columns.push(("PROJECT", Paint::Plain));
+    }
+    columns.push(("TEXT", Paint::Plain));
+    let row = |shaped: &Shaped| {
+        let memory = &shaped.memory;
+        let when = clock::ago(memory.observed_at, now);
+        let mut row = vec![shaped.short_id(), memory.kind.to_string(), memory.trust.to_string(), when];
+        if *place == Place::Everywhere {
+            row.push(memory.project.as_ref().map_or("global", |p| p.as_str()).to_owned());
+        }
+        row.push(memory.text.clone());
+        row
+    };
+    let rows: Vec<_> = listed.memories.iter().map(row).collect();
     let shown = u32::try_from(rows.len()).unwrap_or(u32::MAX);
     let total = plural(listed.total, "memory", "memories");
     let footer = if shown < listed.total {
@@ -74,5 +75,5 @@ fn as_text(listed: &Listed, style: &Style, now: Time) -> String {
     } else {
         format!("{total}.\n")
     };
-    style.table(&COLUMNS, &rows) + &style.dim(&footer)
+    style.table(&columns, &rows) + &style.dim(&footer)
 }

@@ -16,7 +16,7 @@ use super::{json, text, what};
 #[command(after_help = "Examples:\n  memoria log --since 14:00\n  memoria log --memory 1a2b3c4d\n  \
     memoria log --agent cursor --limit 0 --json")]
 pub struct Args {
-    /// Only what touched this memory (its id or a unique prefix)
+    /// Only what touched this memory
     #[arg(long, value_name = "ID")]
     memory: Option<String>,
     /// Only what this agent did

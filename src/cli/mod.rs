@@ -200,8 +200,8 @@ mod tests {
                 let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
                 assert!(help.contains("xample") || sub.has_subcommands(), "`{}` has no example", sub.get_name());
                 let all = sub.clone().render_help().to_string();
-                let wide = all.lines().find(|line| line.chars().count() > 80);
-                assert_eq!(wide, None, "in the help of `{}`", sub.get_name());
+                let wide: Vec<_> = all.lines().filter(|line| line.chars().count() > 80).collect();
+                assert!(wide.is_empty(), "in the help of `{}`: {wide:#?}", sub.get_name());
                 check(sub);
             }
         }

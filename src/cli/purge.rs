@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long = "kind", value_name = "KIND", requires = "session", value_parser = what::kinds(),
         hide_possible_values = true)]
     kinds: Vec<Kind>,
-    /// With --topic: another project; `global` for none, `*` for all
+    /// With --topic: another project, `global` or `*`
     #[arg(long, requires = "topic", value_parser = what::place)]
     project: Option<Place>,
     /// Why; kept in the history

@@ -18,7 +18,7 @@ use super::terminal::Out;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  memoria restart\n  memoria restart --force")]
 pub struct Args {
-    /// Kill a daemon that has not ended in time; what it had acknowledged is safe
+    /// Kill it if it does not end; acknowledged writes are safe
     #[arg(long)]
     force: bool,
 }

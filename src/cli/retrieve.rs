@@ -89,7 +89,12 @@ fn as_text(found: &Retrieved, style: &Style, now: crate::model::Time) -> String 
 fn explained(parts: &Parts, style: &Style) -> String {
     let scores = format!(
         "words {:.3} + neighbours {:.3}; × trust {:.2} × age {:.2} × place {:.2}",
-        parts.lexical, parts.neighbours, parts.trust, parts.age, parts.place
+        parts.lexical,
+        // No `-0.000`.
+        parts.neighbours.max(0.0),
+        parts.trust,
+        parts.age,
+        parts.place
     );
     let terms: Vec<String> = parts.terms.iter().map(|(term, share)| format!("{} {share:.3}", one_line(term))).collect();
     let mut out = String::new();

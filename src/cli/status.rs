@@ -232,3 +232,98 @@ fn absent_text(paths: &Paths, holder: Option<Holder>, style: &Style) -> String {
     }
     out + &style.dim("\n`memoria logs` shows what it wrote last.\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::terminal::width;
+    use crate::model::{Kind, ProjectId, SessionId, StoreStatus};
+
+    const NOW: Time = Time(1_795_435_506_123);
+
+    fn status() -> Status {
+        let session = |client, agent: Option<&str>, project: &str| SessionStatus {
+            session: SessionId::new("s").unwrap(),
+            client,
+            agent: agent.map(str::to_owned),
+            agent_version: agent.map(|_| "2.0.14".to_owned()),
+            project: ProjectId::new(project).ok(),
+            pid: 4711,
+            requests: 12345,
+            opened_at: NOW,
+            last_seen: NOW.plus_ms(-180_000),
+        };
+        Status {
+            version: "0.1.0".to_owned(),
+            pid: 815,
+            started_at: NOW.plus_ms(-11_100_000),
+            rss_bytes: 7_240_000,
+            pss_bytes: 5_100_000,
+            engine: "embedded".to_owned(),
+            store: StoreStatus {
+                memories: 1024,
+                by_kind: Kind::ALL.iter().map(|kind| (*kind, 170)).collect(),
+                branches: 1,
+                commits: 2048,
+                versions: 1500,
+                truth_bytes: 1_900_000,
+                derived_bytes: 300_000,
+                ..StoreStatus::default()
+            },
+            sessions: vec![
+                session(ClientKind::Shim, Some("claude-code"), "github.com/an-organisation/a-project-with-a-long-name"),
+                session(ClientKind::Shim, Some("a\u{1b}[31mred"), "/home/somebody/elsewhere"),
+                session(ClientKind::Cli, None, "/home/somebody/elsewhere"),
+            ],
+            last_error: Some((NOW.plus_ms(-7_200_000), "the disk is full: ".repeat(8))),
+            config_error: Some(
+                "config.toml: there is no setting `search.topk`: did you mean `search.top_k`?".to_owned(),
+            ),
+            idle_exit_min: 30,
+            paths: vec![("data".to_owned(), "/home/somebody/.local/share/memoria".to_owned())],
+        }
+    }
+
+    #[test]
+    fn status_says_everything_within_80_columns() {
+        let text = as_text(&status(), &Style::plain(Some(80)), NOW);
+        for part in [
+            "running, pid 815, up 3 h 5 min",
+            "7.2 MB RSS (5.1 MB PSS)",
+            "1,024: 170 semantic",
+            "2,048 commits",
+            "1.9 MB + 300 kB search index",
+            "claude-code 2.0.14",
+            "12,345",
+            "3 min ago",
+            "2 h ago: the disk is full",
+            "did you mean",
+            "Agents (2)",
+            "after 30 min",
+        ] {
+            assert!(text.contains(part), "`{part}` is missing:\n{text}");
+        }
+        let wide: Vec<_> = text.lines().filter(|line| width(line) > 80).collect();
+        assert!(wide.is_empty() && !text.contains('\u{1b}'), "{wide:?}");
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_opened_is_said_in_place_of_its_numbers() {
+        let mut status = status();
+        status.store = StoreStatus { error: Some("the file is damaged".to_owned()), ..StoreStatus::default() };
+        let text = as_text(&status, &Style::plain(None), NOW);
+        assert!(text.contains("embedded: the file is damaged") && !text.contains("commits"), "{text}");
+        assert_eq!(as_json(&status, NOW)["store_error"], "the file is damaged");
+    }
+
+    #[test]
+    fn status_as_json_has_the_fields_that_scripts_rely_on() {
+        let json = as_json(&status(), NOW);
+        for field in ["version", "pid", "uptime_s", "engine", "memories", "branches", "sessions", "rss_bytes", "paths"]
+        {
+            assert!(!json[field].is_null(), "{field}");
+        }
+        assert_eq!((&json["uptime_s"], &json["by_kind"]["semantic"]), (&json!(11_100), &json!(170)));
+        assert_eq!(json["sessions"][0]["agent"], "claude-code");
+    }
+}

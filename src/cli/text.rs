@@ -20,11 +20,9 @@ pub fn origin(memory: &Memory) -> String {
     one_line(&who).into_owned()
 }
 
+/// The agent's name, or the person; its version is in `--json`.
 pub fn author(author: &Author) -> String {
-    author.agent.as_ref().map_or_else(
-        || "you".to_owned(),
-        |agent| one_line(&with_version(agent, author.agent_version.as_deref())).into_owned(),
-    )
+    author.agent.as_ref().map_or_else(|| "you".to_owned(), |agent| one_line(agent).into_owned())
 }
 
 pub fn with_version(agent: &str, version: Option<&str>) -> String {

@@ -13,7 +13,7 @@ pub const KINDS_HELP: &str = "semantic (the default), profile, procedural, worki
 /// Which memories are meant.
 #[derive(clap::Args)]
 pub struct Which {
-    /// Only this kind (`memoria help store`); again: either
+    /// Only this kind, or one of several (`help store`)
     #[arg(long = "kind", value_name = "KIND", value_parser = kinds(), hide_possible_values = true)]
     pub kinds: Vec<Kind>,
     /// Only those with this tag; again: with both
