@@ -62,7 +62,7 @@ fn secret_at(text: &str, at: usize) -> Option<Found> {
     if first == b'-' {
         return private_key(text, at);
     }
-    if !first.is_ascii_alphanumeric() {
+    if !first.is_ascii_alphanumeric() && first != b'_' {
         return None;
     }
     token_at(text.as_bytes(), at)

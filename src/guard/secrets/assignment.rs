@@ -49,8 +49,8 @@ pub fn at(text: &str, at: usize) -> Option<Found> {
         return None;
     }
     // The sign: spaces and a closing quote may stand before it, spaces and an opening quote behind.
-    let is_quoted_key = matches!(bytes.get(key_end), Some(b'"' | b'\''));
-    let sign = run(bytes, key_end + usize::from(is_quoted_key), 8, is_blank);
+    let key_quote_end = run(bytes, key_end, 2, |byte| b"\\\"'".contains(&byte));
+    let sign = run(bytes, key_quote_end, 8, is_blank);
     let sign_end = match (bytes.get(sign)?, bytes.get(sign + 1)) {
         (b'=', Some(b'=')) | (b':', Some(b':' | b'/')) => return None,
         (b'=', Some(b'>')) | (b':', Some(b'=')) => sign + 2,
@@ -67,19 +67,23 @@ pub fn at(text: &str, at: usize) -> Option<Found> {
     } else {
         return None;
     };
-    let value_at = run(bytes, sign_end, 8, is_blank);
+    let blanks_end = run(bytes, sign_end, 8, is_blank);
+    // JSON within JSON: `\"password\":\"…\"`.
+    let is_escaped = bytes[blanks_end..].starts_with(b"\\\"");
+    let value_at = blanks_end + usize::from(is_escaped);
     let quote = bytes.get(value_at).copied().filter(|byte| b"\"'`".contains(byte));
     let start = value_at + usize::from(quote.is_some());
     // A value that names itself is called by that name.
     if let Some(found) = token_at(bytes, start) {
         return Some(found);
     }
+    let quote = if is_escaped { Some(b'\\') } else { quote };
     let end = value_end(text, start, quote, VALUE_BYTES_MAX);
     let value = text.get(start..end)?;
     let context = Context {
         is_quoted: quote.is_some_and(|quote| bytes.get(end) == Some(&quote)),
-        is_strong: is_strong(text, at, key) && sign_end == value_at,
-        is_equals: bytes[sign] == b'=' && sign_end == value_at && sign == key_end,
+        is_strong: is_strong(text, at, key) && sign_end == blanks_end,
+        is_equals: bytes[sign] == b'=' && sign_end == blanks_end && sign == key_end,
         ends_line: text[end..].trim_start_matches([' ', '\t', '\r', ',', ';']).starts_with('\n')
             || text[end..].trim_end_matches([' ', ',', ';']).is_empty(),
     };

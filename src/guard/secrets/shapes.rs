@@ -148,9 +148,7 @@ fn trimmed(token: &[u8]) -> &[u8] {
 
 /// `xxxx…` and `0000…` stand for a secret.
 fn is_no_placeholder(token: &[u8]) -> bool {
-    let mut seen = [false; 256];
-    token.iter().for_each(|byte| seen[usize::from(*byte)] = true);
-    seen.iter().filter(|seen| **seen).count() >= 5
+    token.iter().any(|byte| !b"xX0*._-".contains(byte))
 }
 
 /// A bot's number, a colon, and 35 characters.
@@ -166,7 +164,14 @@ fn telegram(bytes: &[u8], at: usize) -> Option<Found> {
 /// What no word looks like: letters and digits together, or both cases in the middle of a long one.
 pub fn is_mixed(token: &[u8]) -> bool {
     let has = |test: fn(&u8) -> bool| token.iter().any(test);
-    let has_letters = has(u8::is_ascii_alphabetic);
     let switches = token.windows(2).filter(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase()).count();
-    is_no_placeholder(token) && ((has_letters && has(u8::is_ascii_digit)) || (token.len() >= 20 && switches >= 3))
+    let has_both = has(u8::is_ascii_alphabetic) && has(u8::is_ascii_digit);
+    is_varied(token) && (has_both || (token.len() >= 20 && switches >= 3))
+}
+
+/// Five different bytes and more.
+fn is_varied(token: &[u8]) -> bool {
+    let mut seen = [false; 256];
+    token.iter().for_each(|byte| seen[usize::from(*byte)] = true);
+    seen.iter().filter(|seen| **seen).count() >= 5
 }
