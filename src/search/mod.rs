@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::lexical;
 use crate::model::{Filter, Query, Version};
 
-/// Candidates that the engine brings at least. The neighbours' share and the priors move a memory by some places,
-/// not by hundreds: LoCoMo's recall at 10 does not grow beyond this many.
+/// Candidates that the engine brings at least. Each costs the reading of a memory, and their neighbours' share can
+/// lift later ones: hit@10 on LoCoMo's first 1,000 turns is .718 with 30, .729 with 60, .743 with 200.
 const CANDIDATES_MIN: usize = 60;
 /// And for each hit that is wanted, since near-duplicates are put behind.
 const CANDIDATES_PER_HIT: usize = 3;

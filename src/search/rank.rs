@@ -52,19 +52,20 @@ pub struct Parts {
     pub terms: Vec<(String, f32)>,
 }
 
-/// What a neighbour's own score adds to a memory's: talk about one thing stays together in a conversation.
-/// By distance 1 and 2. Measured on LoCoMo, where the gain is flat between 0.2 and 0.4.
+/// What a neighbour's own score adds to a memory's, by distance 1 and 2: talk about one thing stays together in a
+/// conversation. Recall@10 on LoCoMo is .616 without, .684 with two thirds of these shares, .696 with these and
+/// .696 with a third more, which finds more for unrelated questions.
 const NEIGHBOUR_SHARES: [f32; 2] = [0.3, 0.15];
 /// The priors' reach: none of them moves a score by more than this.
 const TRUST_REACH: f32 = 0.05;
 const AGE_REACH: f32 = 0.05;
 const PLACE_REACH: f32 = 0.05;
 /// A memory that has only one word of a question of three or more must answer this much more than `min_score`:
-/// one shared word is the mark of an unrelated question. On LoCoMo's first 1,000 turns, 1 in 100 right memories
-/// goes, and half of what unrelated questions found.
+/// one shared word is the mark of an unrelated question. Of 40 such questions on LoCoMo's first 1,000 turns, 36
+/// find nothing instead of 27, for a hit@10 of .729 instead of .734.
 const ONE_WORD_FACTOR: f32 = 1.5;
-/// A hit below this share of the best one is noise beside it. On LoCoMo, no right one is lost up to 0.3; at 0.5, 3 in
-/// 100 are.
+/// A hit below this share of the best one is noise beside it. Recall@10 on LoCoMo is .696 with 0.2 and with 0.3,
+/// .689 with 0.4, .674 with 0.5.
 const FLOOR_OF_BEST: f32 = 0.3;
 /// Word sets at least this equal are near-duplicates: the later one is put behind, since it adds little.
 const TWIN_SHARE: f32 = 0.8;
