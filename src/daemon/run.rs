@@ -12,7 +12,7 @@ use super::dispatch::Dispatch;
 use super::drain::Why;
 use super::house::House;
 use super::listen::Listening;
-use super::lock::{self, Lock};
+use super::lock::Lock;
 use super::logs::Logs;
 use super::{session, watch};
 use crate::config::Config;
@@ -117,7 +117,7 @@ fn take_lock(paths: &Paths) -> Result<Lock, Failure> {
     #[cfg(unix)]
     if let Err(Failure::LockHeld(_)) = taken
         && super::detach::is_activated()
-        && let Some(pid) = lock::holder(paths).and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()))
+        && let Some(pid) = super::lock::holder(paths).and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()))
     {
         // Its socket has lost its path to the service manager's, so it cannot be asked there. It holds the lock, so
         // the number is its own.

@@ -27,6 +27,7 @@ impl Stage {
         // A name that nobody can have made before us.
         let dir = std::env::temp_dir().join(format!("memoria-demo-{}", &hex(&OpId::nonce())[..12]));
         let failed = |e: std::io::Error| Error::io(format_args!("make {}", dir.display()), &e);
+        #[cfg_attr(windows, allow(unused_mut))]
         let mut private = std::fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
