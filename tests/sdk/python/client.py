@@ -183,9 +183,33 @@ async def check_kill():
                 assert {memory["origin"]["agent"] for memory in listed["memories"]} == {"python-agent"}
 
 
+async def check_secrets():
+    """A secret reaches neither an answer nor a byte on disk, at the loudest log level, wherever it stands."""
+    secret = "ghp_" + "q0W1e2R3t4Y5u6I7o8P9aSdFgHjKlZxCvBnM"
+    with Home() as home:
+        home.env["MEMORIA_LOG_LEVEL"] = "trace"
+        async with home.agent() as agent:
+            stored = await agent.call_tool("memory_store", {
+                "content": f"the deploy token is {secret}", "extra_metadata": {"note": f"or {secret}"}, "tags": [secret],
+            })
+            assert "GitHub token" in text(stored), text(stored)
+            memory_id = structured(stored)["memory"]["id"]
+            await agent.call_tool("memory_correct", {"memory_id": memory_id, "new_content": f"now {secret}!", "reason": secret})
+            await agent.call_tool("memory_retrieve", {"query": f"what is {secret}"})
+            await agent.call_tool("memory_store", {"content": "x", secret: 1})
+            listed = await agent.call_tool("memory_list", {})
+            assert "[masked: GitHub token]" in text(listed) and secret not in listed.model_dump_json(), text(listed)
+        home.run("stop")
+        for folder, _, files in os.walk(home.folder.name):
+            for name in files:
+                with open(os.path.join(folder, name), "rb") as file:
+                    assert secret.encode() not in file.read(), f"{name} holds the secret"
+
+
 def main():
     checks = [(f"version {v}", check_version(v)) for v in (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)]
     checks += [("auto", check_auto()), ("errors", check_errors()), ("concurrency", check_concurrency()), ("kill", check_kill())]
+    checks += [("secrets", check_secrets())]
     failed = 0
     for name, check in checks:
         try:
