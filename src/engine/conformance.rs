@@ -1,13 +1,16 @@
 //! The one list of laws that every engine must keep, as checks over any [`Engine`]: each wants a store of its own,
 //! empty, and says in its error what did not hold. `engine_laws!` makes a test of each, by its name.
 
+pub mod samples;
+
+use self::samples::{ALL, apply, memory, op, write};
 use crate::clock;
 use crate::engine::{At, Engine, HistoryFilter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lexical;
 use crate::model::{
-    Applied, Author, Change, Confidence, Expect, Filter, Kind, Memory, MemoryId, Name, OpId, Origin, Outcome, Page,
-    ProjectId, Query, Revision, SessionId, Source, SubjectId, Time, Trust, Verb, VersionId, Write,
+    Change, Confidence, Expect, Filter, Kind, Memory, MemoryId, Name, Outcome, Page, ProjectId, Query, Revision,
+    SessionId, SubjectId, Time, Trust, Verb, VersionId, Write,
 };
 
 /// Every law by name, handed to a macro that takes the names.
@@ -41,55 +44,6 @@ macro_rules! holds {
             return Err(Error::internal(format!($($otherwise)+)));
         }
     };
-}
-
-/// All of a listing.
-pub const ALL: Page = Page { offset: 0, limit: 0 };
-
-/// A memory with this text and nothing special.
-pub fn memory(text: &str) -> Memory {
-    let now = clock::now();
-    Memory {
-        id: MemoryId::random(),
-        kind: Kind::Semantic,
-        text: text.to_owned(),
-        tags: Default::default(),
-        trust: Trust::T3,
-        confidence: Confidence(650),
-        project: None,
-        session: None,
-        subject: None,
-        origin: Origin {
-            source: Source::Agent,
-            agent: None,
-            agent_version: None,
-            session: None,
-            tool: None,
-            file: None,
-        },
-        created_at: now,
-        observed_at: now,
-        expires_at: None,
-        pinned: false,
-        metadata: String::new(),
-    }
-}
-
-/// A write on `main`, made now.
-pub fn write(verb: Verb, changes: Vec<Change>) -> Result<Write> {
-    let author = Author { agent: Some("laws".into()), agent_version: None, session: SessionId::new("laws")? };
-    let (branch, at) = (Name::main(), clock::now());
-    Ok(Write { branch, author, verb, note: None, at, changes, memo: b"memo".to_vec(), acknowledged: vec![] })
-}
-
-/// An operation id that nobody used before.
-pub fn op() -> OpId {
-    OpId { nonce: OpId::nonce(), line: 1 }
-}
-
-/// Applies these changes as one operation of their own.
-pub async fn apply(engine: &impl Engine, verb: Verb, changes: Vec<Change>) -> Result<Applied> {
-    engine.apply(op(), write(verb, changes)?).await
 }
 
 async fn store(engine: &impl Engine, memory: &Memory) -> Result<VersionId> {

@@ -20,7 +20,7 @@ struct Inner {
     below: Box<dyn StorageBackend>,
     is_accepted: AtomicBool,
     held: Mutex<Vec<Step>>,
-    header_writes: AtomicU64,
+    header_writes: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -33,13 +33,13 @@ enum Step {
 type Io<T> = std::result::Result<T, io::Error>;
 
 impl Disk {
-    /// Nothing reaches `below` before [`Disk::accept`].
-    pub fn holding(below: Box<dyn StorageBackend>) -> Self {
+    /// Nothing reaches `below` before [`Disk::accept`]. Counts each write of the header, or attempt at it.
+    pub fn holding(below: Box<dyn StorageBackend>, header_writes: Arc<AtomicU64>) -> Self {
         Self(Arc::new(Inner {
             below,
             is_accepted: AtomicBool::new(false),
             held: Mutex::new(Vec::new()),
-            header_writes: AtomicU64::new(0),
+            header_writes,
         }))
     }
 
@@ -55,11 +55,6 @@ impl Disk {
         }
         self.0.is_accepted.store(true, Ordering::Release);
         Ok(())
-    }
-
-    /// How often the header was written, or tried to be.
-    pub fn header_writes(&self) -> u64 {
-        self.0.header_writes.load(Ordering::Acquire)
     }
 
     fn is_accepted(&self) -> bool {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend};
@@ -14,7 +15,7 @@ use super::index::{Index, Watermark};
 use super::tables::{
     self, Body, COMMITS, CommitRow, FORMAT, MOVES, Meta, NAMES, OPS, Place, STATES, Snapshot, VERSIONS, VersionRow,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CommitId, Memory, Name, Time};
 
 /// Gives the file, each time that the store is opened or opened again.
@@ -29,6 +30,8 @@ pub struct Store {
     name: String,
     opener: Opener,
     cache_bytes: usize,
+    /// Of this file since the start, however often it was opened again.
+    header_writes: Arc<AtomicU64>,
     /// An error while it could not be opened again.
     opened: RwLock<Result<Opened>>,
     heads: RwLock<Arc<Heads>>,
@@ -59,7 +62,8 @@ pub struct Head {
 
 impl Store {
     pub fn open(name: String, opener: Opener, index: &Path, cache_bytes: usize) -> Result<Self> {
-        let (opened, meta, heads) = open_database(&name, &opener, cache_bytes)?;
+        let header_writes = Arc::new(AtomicU64::new(0));
+        let (opened, meta, heads) = open_database(&name, &opener, cache_bytes, &header_writes)?;
         let truth = Snapshot(opened.database.begin_read()?);
         let next_vid = next_number(&truth.open(VERSIONS)?)?;
         let watermark = Watermark { generation: meta.generation, next_vid, store_id: meta.store };
@@ -70,6 +74,7 @@ impl Store {
             name,
             opener,
             cache_bytes,
+            header_writes,
             opened: RwLock::new(Ok(opened)),
             heads: RwLock::new(Arc::new(heads)),
             past: Mutex::default(),
@@ -77,9 +82,13 @@ impl Store {
         })
     }
 
-    /// Truth as of now.
+    /// Truth as of now. After a disk error, readers too try whether the disk is well again.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        self.with(|opened| Ok(Snapshot(opened.database.begin_read()?)))
+        let begin = || self.with(|opened| Ok(Snapshot(opened.database.begin_read()?)));
+        begin().or_else(|error| match error.kind {
+            ErrorKind::ShuttingDown => Err(error),
+            _ => self.reopen().and_then(|()| begin()),
+        })
     }
 
     pub fn begin_write(&self) -> Result<redb::WriteTransaction> {
@@ -90,9 +99,9 @@ impl Store {
         })
     }
 
-    /// How often the header was written since the file was opened; see [`Disk`].
+    /// How often redb's header was written: without a write of it there is no commit.
     pub fn header_writes(&self) -> u64 {
-        self.with(|opened| Ok(opened.disk.header_writes())).unwrap_or_default()
+        self.header_writes.load(Ordering::Acquire)
     }
 
     pub fn truth_bytes(&self) -> Result<u64> {
@@ -124,13 +133,18 @@ impl Store {
     /// After a disk error redb goes no further: the file is closed and opened afresh, and what it says now is true.
     pub fn reopen(&self) -> Result<()> {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        if opened.as_ref().is_err_and(|error| error.kind == ErrorKind::ShuttingDown) {
+            return Err(Error::shutting_down("the store is closed"));
+        }
         // First closed, since it holds the file's lock.
         *opened = Err(Error::unavailable("the store is being opened again after a disk error: try again"));
-        let attempt = open_database(&self.name, &self.opener, self.cache_bytes).and_then(|(fresh, _, heads)| {
-            let truth = Snapshot(fresh.database.begin_read()?);
-            catch_up(&self.index, &truth, next_number(&truth.open(VERSIONS)?)?)?;
-            Ok((fresh, heads))
-        });
+        let attempt = open_database(&self.name, &self.opener, self.cache_bytes, &self.header_writes).and_then(
+            |(fresh, _, heads)| {
+                let truth = Snapshot(fresh.database.begin_read()?);
+                catch_up(&self.index, &truth, next_number(&truth.open(VERSIONS)?)?)?;
+                Ok((fresh, heads))
+            },
+        );
         match attempt {
             Ok((fresh, heads)) => {
                 *opened = Ok(fresh);
@@ -230,7 +244,7 @@ type Loaded = (Opened, Meta, Heads);
 
 /// Opens the file and reads what the engine starts from. A file that is not our store is left as it was, and redb's
 /// panics on damaged pages become the sentence that any other damage gets.
-fn open_database(name: &str, opener: &Opener, cache_bytes: usize) -> Result<Loaded> {
+fn open_database(name: &str, opener: &Opener, cache_bytes: usize, header_writes: &Arc<AtomicU64>) -> Result<Loaded> {
     let below = opener()?;
     let is_new = is_empty(below.as_ref()).map_err(|source| Error::io(format!("read {name}"), &source))?;
     let foreign = || {
@@ -242,7 +256,7 @@ fn open_database(name: &str, opener: &Opener, cache_bytes: usize) -> Result<Load
     if !is_new && !begins_as_redb(below.as_ref()) {
         return Err(foreign());
     }
-    let disk = Disk::holding(below);
+    let disk = Disk::holding(below, Arc::clone(header_writes));
     let attempt = catch_unwind(AssertUnwindSafe(|| -> Result<Loaded> {
         if is_new {
             disk.accept().map_err(|source| Error::io(format!("write {name}"), &source))?;

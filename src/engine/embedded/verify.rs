@@ -44,7 +44,7 @@ impl Checking {
         }
     }
 
-    fn expect(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
+    fn claim(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
         if !holds {
             self.problem(otherwise());
         }
@@ -103,7 +103,7 @@ fn versions(store: &Store, truth: &Snapshot) -> Result<(Vec<Check>, Census)> {
         let (vid, bytes) = row?;
         let vid = vid.value();
         hashes.check.checked += 1;
-        hashes.expect(vid as usize == terms.len(), || format!("version {vid} follows version {}", terms.len()));
+        hashes.claim(vid as usize == terms.len(), || format!("version {vid} follows version {}", terms.len()));
         terms.resize(vid as usize, 0);
         let Some((row, memory)) = hashes.read(|| format!("version {vid}"), whole(bytes.value())) else {
             terms.push(0);
@@ -111,20 +111,20 @@ fn versions(store: &Store, truth: &Snapshot) -> Result<(Vec<Check>, Census)> {
         };
         terms.push(row.terms);
         let is_found = version_ids.get(&row.id().0)?.map(|found| found.value()) == Some(vid);
-        hashes.expect(is_found, || format!("version {vid} hashes to {}, which is not its id", row.id()));
+        hashes.claim(is_found, || format!("version {vid} hashes to {}, which is not its id", row.id()));
         lookups.check.checked += 3;
         let by_memory = memories.get(&pair(&memory.id.0, vid))?.is_some();
-        lookups.expect(by_memory, || format!("memory {} does not list version {vid}", memory.id));
+        lookups.claim(by_memory, || format!("memory {} does not list version {vid}", memory.id));
         let by_text = texts.get(&pair(&text_key(&memory), vid))?.is_some();
-        lookups.expect(by_text, || format!("the text of version {vid} is not found for deduplication"));
+        lookups.claim(by_text, || format!("the text of version {vid} is not found for deduplication"));
         if let Some(audit) = &audit {
             derived.check.checked += 1;
-            derived.expect(audit.agrees(vid, &memory), || format!("version {vid} is indexed otherwise than it reads"));
+            derived.claim(audit.agrees(vid, &memory), || format!("version {vid} is indexed otherwise than it reads"));
         }
     }
     for (name, len) in [("version_ids", version_ids.len()?), ("memories", memories.len()?), ("texts", texts.len()?)] {
         let count = terms.len() as u64;
-        lookups.expect(len == count, || format!("table {name} has {len} rows for {count} versions"));
+        lookups.claim(len == count, || format!("table {name} has {len} rows for {count} versions"));
     }
     let census = census(&memories, terms)?;
     Ok((vec![hashes.done(), lookups.done(), derived.done()], census))
@@ -192,7 +192,7 @@ fn commits(truth: &Snapshot, census: &Census) -> Result<Vec<Check>> {
         let (number, bytes) = entry?;
         let number = number.value();
         walk.hashes.check.checked += 1;
-        walk.hashes.expect(u64::from(number) == count, || format!("commit {number} follows commit {count}"));
+        walk.hashes.claim(u64::from(number) == count, || format!("commit {number} follows commit {count}"));
         count = u64::from(number) + 1;
         let row = walk.hashes.read(|| format!("commit {number}"), CommitRow::decode(bytes.value()));
         if let Some(row) = row
@@ -203,12 +203,12 @@ fn commits(truth: &Snapshot, census: &Census) -> Result<Vec<Check>> {
     }
     let (ids, touches) = (truth.open(COMMIT_IDS)?.len()?, truth.open(TOUCHES)?.len()?);
     let (wide, keyframes, rows) = (truth.open(WIDE)?.len()?, truth.open(STATES)?.len()?, walk.rows);
-    walk.hashes.expect(ids == count, || format!("{ids} commit ids are known for {count} commits"));
-    walk.hashes.expect(wide == rows.wide, || format!("{wide} wide changes are stored for {} commits", rows.wide));
+    walk.hashes.claim(ids == count, || format!("{ids} commit ids are known for {count} commits"));
+    walk.hashes.claim(wide == rows.wide, || format!("{wide} wide changes are stored for {} commits", rows.wide));
     let stray = keyframes.abs_diff(rows.keyframes);
-    walk.keyframes.expect(stray == 0, || format!("{stray} stored states belong to no commit, or are missing"));
+    walk.keyframes.claim(stray == 0, || format!("{stray} stored states belong to no commit, or are missing"));
     let stray = touches.abs_diff(rows.touches);
-    walk.touches.expect(stray == 0, || format!("{stray} rows name a commit that did not change the memory"));
+    walk.touches.claim(stray == 0, || format!("{stray} rows name a commit that did not change the memory"));
     Ok([walk.hashes, walk.states, walk.keyframes, walk.touches].map(Checking::done).into())
 }
 
@@ -237,18 +237,18 @@ impl Walk<'_> {
         self.rows.wide += u64::from(is_wide);
         let whole = Commit { added, removed, ..commit.clone() };
         let is_same = is_wide || (whole.added == commit.added && whole.removed == commit.removed);
-        self.hashes.expect(is_same, || format!("commit {number} names other versions than it changed"));
+        self.hashes.claim(is_same, || format!("commit {number} names other versions than it changed"));
         let id = whole.id();
-        self.hashes.expect(id == row.id(), || format!("commit {number} hashes to {id}, which is not its id"));
+        self.hashes.claim(id == row.id(), || format!("commit {number} hashes to {id}, which is not its id"));
         let commit_ids = self.truth.open(COMMIT_IDS)?;
         let is_known = commit_ids.get(&id.0)?.map(|known| known.value()) == Some(number);
-        self.hashes.expect(is_known, || format!("commit {id} is not found by its id"));
+        self.hashes.claim(is_known, || format!("commit {id} is not found by its id"));
         let parents: Vec<u32> = row.place.parents.into_iter().flatten().collect();
         let named = commit.parents.iter().map(|parent| Ok(commit_ids.get(&parent.0)?.map(|number| number.value())));
         let named = named.collect::<Result<Vec<_>>>()?;
         let is_same = named == parents.iter().copied().map(Some).collect::<Vec<_>>();
         let is_older = parents.iter().all(|parent| *parent < number);
-        self.hashes.expect(is_same && is_older, || format!("commit {number} has parents that do not exist before it"));
+        self.hashes.claim(is_same && is_older, || format!("commit {number} has parents that do not exist before it"));
         Ok(())
     }
 
@@ -259,21 +259,21 @@ impl Walk<'_> {
             Some((parent, _)) => replay(self.truth, *parent)?,
         };
         self.states.check.checked += 1;
-        self.states.expect(delta.removed.is_subset(&state), || format!("commit {number} removes what was not there"));
-        self.states.expect(delta.added.is_disjoint(&state), || format!("commit {number} adds what was there"));
+        self.states.claim(delta.removed.is_subset(&state), || format!("commit {number} removes what was not there"));
+        self.states.claim(delta.added.is_disjoint(&state), || format!("commit {number} adds what was there"));
         delta.apply_to(&mut state);
         for vid in &delta.added {
             let live = self.census.siblings(vid).iter().filter(|sibling| state.contains(**sibling)).count();
-            self.states.expect(live == 1, || format!("commit {number} leaves {live} versions of one memory live"));
+            self.states.claim(live == 1, || format!("commit {number} leaves {live} versions of one memory live"));
         }
         let before = parent.as_ref().map_or(0, |(_, row)| row.tokens);
         let tokens = (before + self.census.terms_of(&delta.added)).checked_sub(self.census.terms_of(&delta.removed));
         let is_right = u64::from(row.live) == state.len() && Some(row.tokens) == tokens;
-        self.states.expect(is_right, || format!("commit {number} counts {} memories of {}", row.live, state.len()));
+        self.states.claim(is_right, || format!("commit {number} counts {} memories of {}", row.live, state.len()));
         if let Some((parent, parent_row)) = &parent {
             let is_placed =
                 place_after(&self.commits, *parent, parent_row.place)? == row.place || row.place.parents[1].is_some();
-            self.states.expect(is_placed, || format!("commit {number} is misplaced in its history"));
+            self.states.claim(is_placed, || format!("commit {number} is misplaced in its history"));
         }
         self.keyframe(number, row, delta, parent.map_or(0, |(_, row)| row.since_keyframe), &state)?;
         self.running = (number, state);
@@ -292,13 +292,13 @@ impl Walk<'_> {
         let is_due = number == 0 || since > u64::from(KEYFRAME_CHANGES);
         let expected = if is_due { 0 } else { since };
         let is_counted = u64::from(row.since_keyframe) == expected;
-        self.keyframes.expect(is_counted, || format!("commit {number} miscounts the changes since a stored state"));
+        self.keyframes.claim(is_counted, || format!("commit {number} miscounts the changes since a stored state"));
         self.rows.keyframes += u64::from(is_due);
         let stored = self.truth.open(STATES)?.get(number)?.map(|row| tables::bitmap(row.value())).transpose()?;
         self.keyframes.check.checked += u64::from(stored.is_some());
-        self.keyframes.expect(stored.is_some() == is_due, || format!("a state is stored in the wrong place: {number}"));
+        self.keyframes.claim(stored.is_some() == is_due, || format!("a state is stored in the wrong place: {number}"));
         let is_equal = stored.is_none_or(|stored| stored == *state);
-        self.keyframes.expect(is_equal, || format!("the stored state of commit {number} is another"));
+        self.keyframes.claim(is_equal, || format!("the stored state of commit {number} is another"));
         Ok(())
     }
 
@@ -319,7 +319,7 @@ impl Walk<'_> {
             self.rows.touches += 1;
             self.touches.check.checked += 1;
             let is_there = table.get(&pair(&memory.0, number))?.is_some();
-            self.touches.expect(is_there, || format!("the history of memory {memory} misses commit {number}"));
+            self.touches.claim(is_there, || format!("the history of memory {memory} misses commit {number}"));
         }
         Ok(())
     }
@@ -336,12 +336,12 @@ fn names(store: &Store, truth: &Snapshot) -> Result<Check> {
         let what = || format!("branch `{name}`");
         let Some(row) = names.read(what, commit_row(&commits, number)) else { continue };
         let last = stood_at(&moves, &name, Time::MAX)?;
-        names.expect(last == Some(number), || format!("branch `{name}` is not where its last move went"));
+        names.claim(last == Some(number), || format!("branch `{name}` is not where its last move went"));
         let Some(state) = names.read(what, replay(truth, number)) else { continue };
         // A head that has moved on since the snapshot was taken is another one's to compare.
         if let Some(head) = heads.get(&name).filter(|head| head.number == number) {
             let is_same = head.id == row.id() && head.tokens == row.tokens && *head.state == state;
-            names.expect(is_same, || format!("branch `{name}` is served otherwise than it is stored"));
+            names.claim(is_same, || format!("branch `{name}` is served otherwise than it is stored"));
         }
     }
     for entry in moves.iter()? {
@@ -349,7 +349,7 @@ fn names(store: &Store, truth: &Snapshot) -> Result<Check> {
         names.check.checked += 1;
         names.read(|| "a move".to_owned(), tables::move_time(key.value()));
         let number = number.value();
-        names.expect(commits.get(number)?.is_some(), || format!("a move leads to commit {number}, which is missing"));
+        names.claim(commits.get(number)?.is_some(), || format!("a move leads to commit {number}, which is missing"));
     }
     Ok(names.done())
 }
@@ -364,7 +364,7 @@ fn replies(truth: &Snapshot) -> Result<Check> {
             && let Some(commit) = applied.commit
         {
             let is_there = commit_ids.get(&commit.0)?.is_some();
-            replies.expect(is_there, || format!("an operation's commit {commit} is missing"));
+            replies.claim(is_there, || format!("an operation's commit {commit} is missing"));
         }
     }
     Ok(replies.done())
