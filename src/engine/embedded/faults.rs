@@ -23,7 +23,7 @@ fn fault(source: redb::Error) -> Error {
 }
 
 fn damaged(why: &dyn std::fmt::Display) -> Error {
-    Error::corrupt(format!("the store is damaged ({why}). Restore it from a backup, or move it away to begin anew."))
+    Error::corrupt(format!("the store is damaged: {why}. Restore it from a backup, or move it away to begin anew."))
 }
 
 macro_rules! faults {

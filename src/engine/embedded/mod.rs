@@ -28,7 +28,7 @@ use self::draft::Step;
 use self::store::{Opener, Store};
 use self::writer::{Job, Order, QUEUE_WRITES_MAX, Writer};
 use super::{At, Engine, HistoryFilter};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
     Applied, Candidates, Check, Commit, CommitId, Filter, Listing, Memory, MemoryId, Name, OpId, Page, Query, Revision,
     StoreStatus, Time, Version, VersionId, Write,
@@ -87,8 +87,17 @@ impl Embedded {
 
     async fn blocking<T: Send + 'static>(&self, ask: impl FnOnce(&Store) -> Result<T> + Send + 'static) -> Result<T> {
         let store = Arc::clone(&self.store);
-        let answer = tokio::task::spawn_blocking(move || ask(&store)).await;
-        answer.unwrap_or_else(|_| Err(Error::internal("reading the store failed: run `memoria verify`")))
+        let ask = move || {
+            let openings = store.openings();
+            // After a disk error, the next one who asks finds the store opened again.
+            ask(&store).inspect_err(|error| {
+                if error.kind == ErrorKind::Unavailable {
+                    let _ = store.reopen(openings);
+                }
+            })
+        };
+        let answer = tokio::task::spawn_blocking(ask).await;
+        answer.unwrap_or_else(|_| Err(Error::corrupt("a part of the store cannot be read: run `memoria verify`")))
     }
 
     async fn send<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Result<T> {
@@ -184,7 +193,8 @@ impl Engine for Embedded {
     }
 
     async fn verify(&self) -> Result<Vec<Check>> {
-        self.blocking(verify::verify).await
+        // A page that redb cannot read ends the checking, and is what it found.
+        Ok(self.blocking(verify::verify).await.unwrap_or_else(|error| vec![verify::unreadable(&error)]))
     }
 
     async fn status(&self, _now: Time) -> Result<StoreStatus> {

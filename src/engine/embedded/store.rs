@@ -32,6 +32,7 @@ pub struct Store {
     cache_bytes: usize,
     /// Of this file since the start, however often it was opened again.
     header_writes: Arc<AtomicU64>,
+    openings: AtomicU64,
     /// An error while it could not be opened again.
     opened: RwLock<Result<Opened>>,
     heads: RwLock<Arc<Heads>>,
@@ -63,18 +64,19 @@ pub struct Head {
 impl Store {
     pub fn open(name: String, opener: Opener, index: &Path, cache_bytes: usize) -> Result<Self> {
         let header_writes = Arc::new(AtomicU64::new(0));
-        let (opened, meta, heads) = open_database(&name, &opener, cache_bytes, &header_writes)?;
-        let truth = Snapshot(opened.database.begin_read()?);
-        let next_vid = next_number(&truth.open(VERSIONS)?)?;
-        let watermark = Watermark { generation: meta.generation, next_vid, store_id: meta.store };
-        let index = Index::open(index, watermark)?;
-        catch_up(&index, &truth, next_vid)?;
-        drop(truth);
+        let (opened, heads, index) = open_database(&name, &opener, cache_bytes, &header_writes, |truth, meta| {
+            let next_vid = next_number(&truth.open(VERSIONS)?)?;
+            let watermark = Watermark { generation: meta.generation, next_vid, store_id: meta.store };
+            let index = Index::open(index, watermark)?;
+            catch_up(&index, truth)?;
+            Ok(index)
+        })?;
         Ok(Self {
             name,
             opener,
             cache_bytes,
             header_writes,
+            openings: AtomicU64::new(1),
             opened: RwLock::new(Ok(opened)),
             heads: RwLock::new(Arc::new(heads)),
             past: Mutex::default(),
@@ -84,11 +86,9 @@ impl Store {
 
     /// Truth as of now. After a disk error, readers too try whether the disk is well again.
     pub fn snapshot(&self) -> Result<Snapshot> {
+        let openings = self.openings();
         let begin = || self.with(|opened| Ok(Snapshot(opened.database.begin_read()?)));
-        begin().or_else(|error| match error.kind {
-            ErrorKind::ShuttingDown => Err(error),
-            _ => self.reopen().and_then(|()| begin()),
-        })
+        begin().or_else(|_| self.reopen(openings).and_then(|()| begin()))
     }
 
     pub fn begin_write(&self) -> Result<redb::WriteTransaction> {
@@ -130,24 +130,30 @@ impl Store {
         self.opened.read().unwrap_or_else(PoisonError::into_inner).is_ok()
     }
 
+    /// How often the file was opened.
+    pub fn openings(&self) -> u64 {
+        self.openings.load(Ordering::Acquire)
+    }
+
     /// After a disk error redb goes no further: the file is closed and opened afresh, and what it says now is true.
-    pub fn reopen(&self) -> Result<()> {
+    /// Of several who met the error at the same opening, the first does it.
+    pub fn reopen(&self, failed_at: u64) -> Result<()> {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        if opened.is_ok() && self.openings() != failed_at {
+            return Ok(());
+        }
         if opened.as_ref().is_err_and(|error| error.kind == ErrorKind::ShuttingDown) {
             return Err(Error::shutting_down("the store is closed"));
         }
         // First closed, since it holds the file's lock.
         *opened = Err(Error::unavailable("the store is being opened again after a disk error: try again"));
-        let attempt = open_database(&self.name, &self.opener, self.cache_bytes, &self.header_writes).and_then(
-            |(fresh, _, heads)| {
-                let truth = Snapshot(fresh.database.begin_read()?);
-                catch_up(&self.index, &truth, next_number(&truth.open(VERSIONS)?)?)?;
-                Ok((fresh, heads))
-            },
-        );
+        let attempt = open_database(&self.name, &self.opener, self.cache_bytes, &self.header_writes, |truth, _| {
+            catch_up(&self.index, truth)
+        });
         match attempt {
-            Ok((fresh, heads)) => {
+            Ok((fresh, heads, ())) => {
                 *opened = Ok(fresh);
+                self.openings.fetch_add(1, Ordering::AcqRel);
                 self.publish(heads);
                 self.past().clear();
                 Ok(())
@@ -235,60 +241,87 @@ pub fn memory_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) ->
     versions.get(vid)?.map(|row| VersionRow::decode(row.value())?.memory()).transpose()
 }
 
-fn catch_up(index: &Index, truth: &Snapshot, next_vid: u32) -> Result<()> {
+/// A version that cannot be read is left out: `verify` tells of it, and the others are served all the same.
+fn catch_up(index: &Index, truth: &Snapshot) -> Result<()> {
     let versions = truth.open(VERSIONS)?;
-    index.catch_up(next_vid, |vid| memory_of(&versions, vid))
+    index.catch_up(next_number(&versions)?, |vid| match memory_of(&versions, vid) {
+        Err(error) if error.kind == ErrorKind::Corrupt => {
+            tracing::error!("version {vid} is left out of the index: {error}");
+            Ok(None)
+        }
+        memory => memory,
+    })
 }
 
-type Loaded = (Opened, Meta, Heads);
-
-/// Opens the file and reads what the engine starts from. A file that is not our store is left as it was, and redb's
-/// panics on damaged pages become the sentence that any other damage gets.
-fn open_database(name: &str, opener: &Opener, cache_bytes: usize, header_writes: &Arc<AtomicU64>) -> Result<Loaded> {
+/// Opens the file, reads what the engine starts from, and makes `ready` for it. A file that is not our store is left
+/// as it was, and redb's panics on damaged pages become the sentence that any other damage gets.
+fn open_database<T>(
+    name: &str,
+    opener: &Opener,
+    cache_bytes: usize,
+    header_writes: &Arc<AtomicU64>,
+    ready: impl FnOnce(&Snapshot, Meta) -> Result<T>,
+) -> Result<(Opened, Heads, T)> {
+    let io = |doing: &'static str| move |source| Error::io(format!("{doing} {name}"), &source);
     let below = opener()?;
-    let is_new = is_empty(below.as_ref()).map_err(|source| Error::io(format!("read {name}"), &source))?;
-    let foreign = || {
-        Error::corrupt(format!(
-            "{name} is not a Memoria store, or its beginning is lost: restore it from a backup, or move it away to \
-             begin anew."
-        ))
-    };
+    let is_new = is_empty(below.as_ref()).map_err(io("read"))?;
     if !is_new && !begins_as_redb(below.as_ref()) {
-        return Err(foreign());
+        return Err(foreign(name));
     }
     let disk = Disk::holding(below, Arc::clone(header_writes));
-    let attempt = catch_unwind(AssertUnwindSafe(|| -> Result<Loaded> {
+    let attempt = catch_unwind(AssertUnwindSafe(|| -> Result<_> {
         if is_new {
-            disk.accept().map_err(|source| Error::io(format!("write {name}"), &source))?;
+            disk.accept().map_err(io("write"))?;
         }
         let database = redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(disk.clone())?;
         if is_new {
             super::writer::initialise(&database)?;
         }
         let truth = Snapshot(database.begin_read()?);
-        let Some(meta) = truth.open(tables::META)?.get(())?.map(|row| Meta::decode(row.value())).transpose()? else {
-            return Err(foreign());
-        };
-        if meta.format > FORMAT {
-            return Err(Error::corrupt(format!(
-                "{name} was written by a newer memoria (format {}, this one knows up to {FORMAT}): update memoria.",
-                meta.format
-            )));
-        }
+        let meta = meta_of(name, &truth)?;
         let heads = load_heads(&truth)?;
+        let ready = ready(&truth, meta)?;
         drop(truth);
-        disk.accept().map_err(|source| Error::io(format!("write {name}"), &source))?;
-        Ok((Opened { database, disk }, meta, heads))
+        disk.accept().map_err(io("write"))?;
+        Ok((Opened { database, disk }, heads, ready))
     }));
     match attempt {
-        Ok(Err(error)) if !error.message.contains(name) => {
-            Err(Error { message: format!("{name}: {}", error.message), ..error })
+        Ok(Err(error)) if error.message.contains(name) => Err(error),
+        Ok(Err(error)) if error.kind == ErrorKind::Corrupt => {
+            // What to do about a record is not what to do about a store that cannot be opened.
+            let why = error.message.split(". ").next().unwrap_or_default();
+            Err(damaged(name, &format!(" ({})", why.trim_start_matches("the store is damaged: "))))
         }
-        Ok(loaded) => loaded,
-        Err(_panic) => {
-            Err(Error::corrupt(format!("{name} is damaged: restore it from a backup, or move it away to begin anew.")))
-        }
+        Ok(Err(error)) => Err(Error { message: format!("{name}: {}", error.message), ..error }),
+        Ok(opened) => opened,
+        Err(_panic) => Err(damaged(name, "")),
     }
+}
+
+fn damaged(name: &str, why: &str) -> Error {
+    Error::corrupt(format!("{name} is damaged{why}: restore it from a backup, or move it away to begin anew."))
+}
+
+fn foreign(name: &str) -> Error {
+    Error::corrupt(format!(
+        "{name} is not a Memoria store, or its beginning is lost: restore it from a backup, or move it away to begin \
+         anew."
+    ))
+}
+
+fn meta_of(name: &str, truth: &Snapshot) -> Result<Meta> {
+    let row = match truth.0.open_table(tables::META) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Err(foreign(name)),
+        table => table?.get(())?.map(|row| Meta::decode(row.value())).transpose()?,
+    };
+    let meta = row.ok_or_else(|| foreign(name))?;
+    if meta.format > FORMAT {
+        return Err(Error::corrupt(format!(
+            "{name} was written by a newer memoria (format {}, this one knows up to {FORMAT}): update memoria.",
+            meta.format
+        )));
+    }
+    Ok(meta)
 }
 
 fn is_empty(file: &dyn StorageBackend) -> std::io::Result<bool> {

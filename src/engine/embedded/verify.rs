@@ -11,7 +11,7 @@ use super::tables::{
     Snapshot, TEXTS, TOUCHES, VERSION_IDS, VERSIONS, VersionRow, WIDE, pair, text_key, unpair,
 };
 use super::writer::{place_after, stood_at};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Check, Commit, Memory, MemoryId, Name, Time, VersionId};
 
 const PROBLEMS_SHOWN_MAX: usize = 20;
@@ -23,6 +23,13 @@ pub fn verify(store: &Store) -> Result<Vec<Check>> {
     checks.push(names(store, &truth)?);
     checks.push(replies(&truth)?);
     Ok(checks)
+}
+
+/// What is left to say when the checking itself could not go on.
+pub fn unreadable(error: &Error) -> Check {
+    let why = error.message.trim_end_matches('.');
+    let problems = vec![format!("{why}. Restore the store from a backup; what can still be read, `list` shows.")];
+    Check { promise: "Every page of the store can be read.".to_owned(), checked: 1, problems }
 }
 
 /// A promise while it is being checked.

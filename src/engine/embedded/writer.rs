@@ -132,9 +132,7 @@ struct Batch {
 impl Writer {
     /// Serves until every sender is gone.
     pub fn run(self, mut jobs: mpsc::Receiver<Job>) {
-        if let Err(error) = self.tidy() {
-            tracing::warn!("old replies could not be tidied away: {error}");
-        }
+        let _ = self.tidy();
         while let Some(first) = jobs.blocking_recv() {
             let (mut orders, mut answers, mut tidies) = (Vec::new(), Vec::new(), Vec::new());
             let (mut next, mut changes) = (Some(first), 0);
@@ -167,11 +165,11 @@ impl Writer {
         let ops: Vec<OpId> = orders.iter().map(|order| order.op).collect();
         let everyone = |error: Error| ops.iter().map(|_| Err(error.clone())).collect();
         if !self.store.is_open()
-            && let Err(error) = self.store.reopen()
+            && let Err(error) = self.store.reopen(self.store.openings())
         {
             return everyone(Error { kind: ErrorKind::Unavailable, ..error });
         }
-        let header_writes = self.store.header_writes();
+        let (header_writes, openings) = (self.store.header_writes(), self.store.openings());
         let error = match catch_unwind(AssertUnwindSafe(|| self.commit(orders))) {
             Ok(Ok(answers)) => return answers,
             Ok(Err(error)) => error,
@@ -179,8 +177,7 @@ impl Writer {
         };
         let untouched = self.store.header_writes() == header_writes;
         tracing::error!("a write failed, the store is opened again: {error}");
-        let reopened = self.store.reopen();
-        if let Err(error) = &reopened {
+        if let Err(error) = self.store.reopen(openings) {
             tracing::error!("the store cannot be opened again yet: {error}");
         }
         let is_kept = || -> Result<bool> {
@@ -241,6 +238,18 @@ impl Writer {
 
     /// Removes acknowledged replies, and makes a mark of those that nobody asked for in a week.
     fn tidy(&self) -> Result<()> {
+        let openings = self.store.openings();
+        let tidied = catch_unwind(AssertUnwindSafe(|| self.tidy_replies()));
+        let tidied = tidied.unwrap_or_else(|_panic| Err(tables::damaged("stored replies cannot be read")));
+        tidied.inspect_err(|error| {
+            tracing::warn!("old replies could not be tidied away: {error}");
+            if error.kind != ErrorKind::Corrupt {
+                let _ = self.store.reopen(openings);
+            }
+        })
+    }
+
+    fn tidy_replies(&self) -> Result<()> {
         let oldest = clock::now().plus_ms(-REPLY_KEPT_MS);
         let mut expired = Vec::new();
         for entry in self.store.snapshot()?.open(OPS)?.iter()? {
