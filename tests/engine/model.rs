@@ -215,7 +215,7 @@ fn open(disk: &Disk, index: &std::path::Path) -> Embedded {
 
 async fn run(actions: Vec<Action>) -> Result<(), TestCaseError> {
     let (disk, home) = (Disk::default(), tempfile::tempdir().unwrap());
-    let index = home.path().join("index.redb");
+    let index = home.path().join("index");
     let (mut engine, mut model) = (open(&disk, &index), Model::default());
     for action in actions {
         match action {
