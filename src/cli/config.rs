@@ -23,10 +23,13 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum Action {
     /// Print where the file is or would be
+    #[command(after_help = "Example:\n  $EDITOR \"$(memoria config path)\"")]
     Path,
     /// Print a sample with every setting explained
+    #[command(after_help = "Example:\n  memoria config sample | less")]
     Sample,
     /// Write the sample, unless there is a file already
+    #[command(after_help = "Example:\n  memoria config init")]
     Init,
 }
 

@@ -32,7 +32,7 @@ pub struct Args {
     /// The last N lines; 0 is all
     #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
     lines: usize,
-    /// error, warn, info, debug or trace, and what is more serious
+    /// error, warn, info, debug or trace, and above
     #[arg(long, value_enum, value_name = "LEVEL", hide_possible_values = true)]
     level: Option<Level>,
     /// Since: 14:00, 2026-05-01, 2h ago
