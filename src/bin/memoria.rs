@@ -1,8 +1,9 @@
-//! The shim and the command line. An agent's window costs one shim, so that one pays for nothing else.
+//! `memoria mcp` is the shim, one for each agent's window, and all that this program holds; whatever else is typed
+//! runs in `memoriad`, which it becomes.
 
 use std::process::ExitCode;
 
-use memoria::client::shim;
+use memoria::client::{shim, spawn};
 use memoria::paths::Paths;
 
 fn main() -> ExitCode {
@@ -17,5 +18,8 @@ fn main() -> ExitCode {
             }
         };
     }
-    memoria::cli::run()
+    spawn::command_line(std::env::args_os()).unwrap_or_else(|error| {
+        eprintln!("memoria: {error}");
+        ExitCode::FAILURE
+    })
 }

@@ -1,4 +1,5 @@
-//! The daemon. People rarely start it themselves: `memoria start`, an agent's shim or the service manager does.
+//! The daemon, and the command line that `memoria` hands on to (`cli` as the first argument). People rarely start
+//! it themselves: `memoria start`, an agent's shim or the service manager does.
 
 use std::process::ExitCode;
 
@@ -18,6 +19,10 @@ Usage: memoriad [--foreground | --daemonize] [--announce] [--auto]
 ";
 
 fn main() -> ExitCode {
+    let mut typed = std::env::args_os().skip(1);
+    if typed.next().is_some_and(|first| first == "cli") {
+        return memoria::cli::run(typed.collect());
+    }
     let mut how = How::default();
     for argument in std::env::args_os().skip(1) {
         match argument.to_str() {

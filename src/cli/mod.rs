@@ -28,6 +28,7 @@ mod text;
 mod verify;
 mod what;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind as Clap;
@@ -100,18 +101,13 @@ enum Command {
     Completions(completions::Args),
 }
 
-/// Runs what was typed. `memoria mcp`, which agents wait for, goes past the parser.
-pub fn run() -> ExitCode {
-    let mut words = std::env::args_os().skip(1);
-    let command = match (words.next(), words.next()) {
-        (Some(word), None) if word == "mcp" => return report(&Out::new(false), mcp::run().map(|()| Exit::Ok)),
-        (None, _) => {
-            let out = Out::new(false);
-            return report(&out, out.print(OVERVIEW).map(|()| Exit::Ok));
-        }
-        _ => Cli::try_parse(),
-    };
-    match command {
+/// Runs what was typed after `memoria`.
+pub fn run(typed: Vec<OsString>) -> ExitCode {
+    if typed.is_empty() {
+        let out = Out::new(false);
+        return report(&out, out.print(OVERVIEW).map(|()| Exit::Ok));
+    }
+    match Cli::try_parse_from(std::iter::once(OsString::from("memoria")).chain(typed)) {
         Ok(cli) => {
             let out = Out::new(cli.json);
             let done = run_command(cli.command, &out);

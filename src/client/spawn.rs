@@ -53,13 +53,9 @@ pub async fn daemon(deadline: Instant) -> Result<Started> {
 }
 
 fn run() -> Result<Started> {
-    let program = program();
+    let program = program("memoriad");
     let shown = program.display().to_string();
-    let mut child = command(&program).spawn().map_err(|e| {
-        let mut error = Error::io(format_args!("run {shown}"), &e);
-        error.message.push_str(". Install `memoriad` beside `memoria`: `cargo install` puts both in place");
-        error
-    })?;
+    let mut child = command(&program).spawn().map_err(|e| absent(&shown, &e))?;
     let line = first_line(&mut child);
     // On Unix this process was only the parent that waited for readiness, and it ends now.
     if cfg!(unix) {
@@ -75,6 +71,36 @@ fn run() -> Result<Started> {
             "the daemon ended before it was ready and gave no reason: run `{shown} --foreground` to see it fail"
         ))),
     }
+}
+
+/// Runs what a person typed in `memoriad`, which holds the command line, so that the shim, of which there is one
+/// for each agent's window, stays small. On Unix it does not return when it succeeds: the process becomes the other.
+pub fn command_line(typed: std::env::ArgsOs) -> Result<std::process::ExitCode> {
+    let program = program("memoriad");
+    let mut typed = typed;
+    let mut command = Command::new(&program);
+    let name = typed.next();
+    command.arg("cli").args(typed);
+    #[cfg(unix)]
+    let failure = {
+        use std::os::unix::process::CommandExt;
+        name.into_iter().fold(&mut command, |command, name| command.arg0(name)).exec()
+    };
+    #[cfg(not(unix))]
+    let failure = match command.status() {
+        Ok(status) => {
+            let _ = name;
+            return Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1).into());
+        }
+        Err(failure) => failure,
+    };
+    Err(absent(&program.display().to_string(), &failure))
+}
+
+fn absent(program: &str, reason: &std::io::Error) -> Error {
+    let mut error = Error::io(format_args!("run {program}"), reason);
+    error.message.push_str(". Install `memoriad` beside `memoria`: `cargo install` puts both in place");
+    error
 }
 
 fn first_line(child: &mut Child) -> std::io::Result<String> {
@@ -112,16 +138,16 @@ fn command(program: &PathBuf) -> Command {
     command
 }
 
-/// Beside the program that runs, as installed; else wherever `PATH` has it.
-fn program() -> PathBuf {
-    let name = format!("memoriad{}", std::env::consts::EXE_SUFFIX);
+/// One of our two programs: beside the one that runs, as installed; else wherever `PATH` has it.
+pub fn program(name: &str) -> PathBuf {
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join(&name)));
     beside.filter(|path| path.is_file()).unwrap_or_else(|| name.into())
 }
 
 /// The version of the daemon that would be started; `None` when it cannot be told.
 pub fn installed_build() -> Option<Build> {
-    let output = Command::new(program()).arg("--version").stdin(Stdio::null()).output().ok()?;
+    let output = Command::new(program("memoriad")).arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let mut parts = text.split_whitespace().nth(1)?.split('.').map(|part| part.parse::<u16>().ok());
     Some(Build([parts.next()??, parts.next()??, parts.next()??]))

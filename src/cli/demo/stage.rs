@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
+use crate::client::spawn;
 use crate::error::{Error, Result};
 use crate::model::OpId;
 use crate::model::id::hex;
@@ -42,7 +43,7 @@ impl Stage {
     pub fn shim(&self) -> Result<(ChildStdin, ChildStdout)> {
         let mut shims = self.shims.lock().unwrap_or_else(PoisonError::into_inner);
         let shims = shims.as_mut().ok_or_else(over)?;
-        let mut command = self.memoria()?;
+        let mut command = self.memoria();
         command.arg("mcp").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|e| Error::io("start `memoria mcp`", &e))?;
         let pipes = child.stdin.take().zip(child.stdout.take());
@@ -61,14 +62,13 @@ impl Stage {
     }
 
     /// This program in the demo's home and project, without the settings of the person who runs it.
-    fn memoria(&self) -> Result<Command> {
-        let own = std::env::current_exe().map_err(|e| Error::io("find this program", &e))?;
-        let mut command = Command::new(own);
+    fn memoria(&self) -> Command {
+        let mut command = Command::new(spawn::program("memoria"));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MEMORIA_")) {
             command.env_remove(name);
         }
         command.env("MEMORIA_HOME", self.dir.join("home")).current_dir(self.dir.join("project"));
-        Ok(command)
+        command
     }
 
     /// What a command answers with `--json`.
@@ -81,7 +81,7 @@ impl Stage {
 
     fn run(&self, words: &[&str]) -> Result<Value> {
         let done = self
-            .memoria()?
+            .memoria()
             .args(words)
             .arg("--json")
             .stdin(Stdio::null())

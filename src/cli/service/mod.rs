@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::client::Client;
+use crate::client::{Client, spawn};
 use crate::error::{Error, Result};
 use crate::paths::Paths;
 use crate::wire::message::{ClientKind, StopReason};
@@ -288,7 +288,7 @@ fn write(path: &Path, contents: &[u8]) -> Result<()> {
 
 impl Site {
     fn here() -> Result<Self> {
-        let memoria = installed_as()?;
+        let memoria = installed_as();
         let memoriad = memoria.with_file_name(format!("memoriad{}", std::env::consts::EXE_SUFFIX));
         if !memoriad.is_file() {
             return Err(Error::not_found(format!(
@@ -304,10 +304,10 @@ impl Site {
     }
 }
 
-/// This program by the name that it was started with, made absolute; `current_exe` would follow links.
-fn installed_as() -> Result<PathBuf> {
-    let own = std::env::current_exe().map_err(|e| Error::io("find this program", &e))?;
-    let Some(typed) = std::env::args_os().next().map(PathBuf::from) else { return Ok(own) };
+/// `memoria` by the name that it was started with, made absolute; `spawn::program` follows links.
+fn installed_as() -> PathBuf {
+    let own = spawn::program("memoria");
+    let Some(typed) = std::env::args_os().next().map(PathBuf::from) else { return own };
     let name = typed.file_name().map(ToOwned::to_owned).unwrap_or_default();
     let candidates: Vec<PathBuf> = if typed.components().count() > 1 {
         vec![std::path::absolute(&typed).unwrap_or(typed)]
@@ -317,7 +317,7 @@ fn installed_as() -> Result<PathBuf> {
     };
     let real = own.canonicalize().ok();
     let is_own = |path: &PathBuf| path.canonicalize().ok() == real;
-    Ok(candidates.into_iter().find(is_own).unwrap_or(own))
+    candidates.into_iter().find(is_own).unwrap_or(own)
 }
 
 /// Runs a tool of the system; its own words are the reason when it fails.
