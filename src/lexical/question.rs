@@ -1,6 +1,8 @@
 //! A natural question to weighted terms: every word is optional, and the words that only make it a question
 //! weigh nothing, unless the question has no others.
 
+use std::collections::HashMap;
+
 use super::words::{self, Shape};
 use crate::model::Term;
 
@@ -31,12 +33,16 @@ const PARTICLES: &str = "的了吗呢吧啊呀嘛么什怎哪谁几是在有和�
 /// Distinct terms of a question, in order of first appearance; empty only for a text without words.
 pub fn terms_of_question(question: &str) -> Vec<Term> {
     let mut all: Vec<Term> = Vec::new();
+    let mut numbers: HashMap<String, usize> = HashMap::new();
     words::each(question, |word, shape| {
         let weight = weight(&word, shape);
         let text = words::stemmed(word, shape);
-        match all.iter_mut().find(|term| term.text == text) {
-            Some(term) => term.weight = term.weight.max(weight),
-            None => all.push(Term { text, weight }),
+        match numbers.get(&text) {
+            Some(number) => all[*number].weight = all[*number].weight.max(weight),
+            None => {
+                numbers.insert(text.clone(), all.len());
+                all.push(Term { text, weight });
+            }
         }
     });
     if all.iter().any(|term| term.weight > 0.0) {

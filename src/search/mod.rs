@@ -20,6 +20,8 @@ const CANDIDATES_MIN: usize = 60;
 const CANDIDATES_PER_HIT: usize = 3;
 /// How many memories before and after one in its session speak for it.
 pub const AROUND: u8 = 2;
+/// A question of more words is a pasted page, and its beginning says what it is about; each word costs a look-up.
+const QUESTION_TERMS_MAX: usize = 64;
 /// The second-best must stay this far behind the best (as a share of it) for `best` to decide between them.
 const CLEAR_LEAD: f32 = 0.85;
 
@@ -30,7 +32,8 @@ pub fn limit(top_k: usize) -> usize {
 
 /// Answers a question from a state.
 pub async fn retrieve(engine: &impl Engine, at: &At, question: &str, filter: Filter, ask: &Ranking) -> Result<Ranked> {
-    let terms = lexical::terms_of_question(question);
+    let mut terms = lexical::terms_of_question(question);
+    terms.truncate(QUESTION_TERMS_MAX);
     if terms.is_empty() {
         return Ok(Ranked::default());
     }
