@@ -43,7 +43,7 @@ fn refused(home: &Path, bytes: &[u8]) -> Error {
 fn a_file_that_is_not_a_store_is_refused_and_left_as_it_was() {
     let home = tempfile::tempdir().unwrap();
     let mut rng = Rng(7);
-    let noise: Vec<u8> = (0..100_000).map(|_| rng.next() as u8).collect();
+    let noise: Vec<u8> = (0..100_000).map(|_| rng.draw() as u8).collect();
     for bytes in [&b""[..], b"x", b"SQLite format 3\0", &[0; 4096], &noise] {
         let error = refused(home.path(), bytes);
         assert_eq!(error.kind, ErrorKind::Corrupt, "{error}");

@@ -32,7 +32,7 @@ fn open(disk: &Disk, home: &Path) -> Result<Embedded> {
 fn change(rng: &mut Rng, live: &[MemoryId]) -> (Verb, Change, Option<Memory>) {
     let pick = live.get(rng.below(live.len() as u64 * 2) as usize).copied();
     let padding = "x".repeat(rng.below(3_000) as usize);
-    let fresh = memory(&format!("note {} {padding}", rng.next()));
+    let fresh = memory(&format!("note {} {padding}", rng.draw()));
     match (rng.below(3), pick) {
         (0, Some(id)) => (Verb::Purge, Change::Remove { id, expect: Expect::Live }, None),
         (1, Some(id)) => {
