@@ -268,8 +268,8 @@ fn another_user_is_refused_on_both_sides_of_an_open_socket() {
     let refused = as_other(&memoria, &home).arg("list").output().unwrap();
     assert!(!refused.status.success());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("belongs to user 0"), "the client: {refused:?}");
-    let script = "$SIG{PIPE} = q(IGNORE); $s = IO::Socket::UNIX->new(Peer => $ARGV[0]); print $s qq(\\0) x 32; $s->flush; \
-                  sysread($s, $answer, 4096); print $answer";
+    let script = "$SIG{PIPE} = q(IGNORE); $s = IO::Socket::UNIX->new(Peer => $ARGV[0]); \
+                  print $s qq(\\0) x 32; $s->flush; sysread($s, $answer, 4096); print $answer";
     let mut probe = as_other("/usr/bin/perl", &home);
     let answer = probe.args(["-MIO::Socket::UNIX", "-e", script]).arg(home.socket()).output().unwrap();
     let said = String::from_utf8_lossy(&answer.stdout).into_owned();
