@@ -103,11 +103,13 @@ impl Home {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {output:?}"))
     }
 
-    /// Every living `memoriad` of this home.
+    /// Every living daemon of this home. (`memoriad cli …` is a command that somebody typed.)
     pub fn daemons(&self) -> Vec<u32> {
         let ours = [b"MEMORIA_HOME=", self.path().as_os_str().as_bytes()].concat();
         let is_ours = |dir: &Path| {
-            let is_daemon = std::fs::read(dir.join("comm")).is_ok_and(|name| name == b"memoriad\n");
+            let is_named = std::fs::read(dir.join("comm")).is_ok_and(|name| name == b"memoriad\n");
+            let typed = std::fs::read(dir.join("cmdline")).unwrap_or_default();
+            let is_daemon = is_named && typed.split(|byte| *byte == 0).nth(1) != Some(b"cli");
             let environment = if is_daemon { std::fs::read(dir.join("environ")).unwrap_or_default() } else { vec![] };
             environment.split(|byte| *byte == 0).any(|variable| variable == ours)
         };
