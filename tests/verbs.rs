@@ -9,7 +9,7 @@ use memoria::model::{Filter, Kind, OpId, Page, ProjectId, SessionId, Trust};
 use memoria::service::{Caller, Service};
 use memoria::wire::limits;
 use memoria::wire::message::{
-    ClientKind, Correct, List, Log, Place, Purge, PurgeTarget, Retrieve, Show, Store, Stored, Target,
+    ClientKind, Correct, List, Log, Place, Purge, PurgeTarget, Retrieve, SessionScope, Show, Store, Stored, Target,
 };
 use tokio::sync::watch;
 
@@ -204,7 +204,12 @@ async fn a_correction_by_question_finds_its_memory_or_refuses() {
     world.store(&mut agent, "The staging database runs on port 6433").await;
     world.store(&mut agent, "Alice prefers short commit messages").await;
     let ask = |question: &str| Correct {
-        target: Target::Question { question: question.into(), place: Place::Here, filter: Filter::default() },
+        target: Target::Question {
+            question: question.into(),
+            place: Place::Here,
+            filter: Filter::default(),
+            session_scope: SessionScope::Prefer,
+        },
         text: "The staging database runs on port 7000".into(),
         reason: None,
         trust: None,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::model::Trust;
-use crate::wire::message::{Correct, Corrected, Request, Response, Target};
+use crate::wire::message::{Correct, Corrected, Request, Response, SessionScope, Target};
 
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
@@ -42,7 +42,12 @@ pub async fn run(mut args: Args, out: &Out) -> Result<Exit> {
     let text = what::text(args.words.pop().unwrap_or_default())?;
     let target = match (args.words.pop(), args.question) {
         (Some(id), None) => Target::Id(id),
-        (None, Some(question)) => Target::Question { question, place: args.which.place(), filter: args.which.filter() },
+        (None, Some(question)) => Target::Question {
+            question,
+            place: args.which.place(),
+            filter: args.which.filter(),
+            session_scope: SessionScope::Only,
+        },
         (None, None) => {
             return Err(Error::invalid("which memory? Type `memoria correct ID TEXT`, or --question QUESTION TEXT"));
         }

@@ -123,15 +123,7 @@ fn retrieve(from: &mut Arguments) -> Result<Retrieve> {
         subject: subject(from)?,
         ..Filter::default()
     };
-    let session_scope = match from.text("session_scope")?.as_deref() {
-        None => SessionScope::Prefer,
-        Some("prefer" | "only") if filter.session.is_none() => {
-            return Err(Error::invalid("`session_scope` says how to treat `session_id`: give that too, or neither."));
-        }
-        Some("prefer") => SessionScope::Prefer,
-        Some("only") => SessionScope::Only,
-        Some(_) => return Err(Error::invalid("`session_scope` must be \"prefer\" or \"only\".")),
-    };
+    let session_scope = session_scope(from, &filter)?;
     let explain = from.flag("explain", &["basic", "verbose", "analyze", "true"], &["none", "false"])?;
     Ok(Retrieve { question, top_k, max_tokens, place: place(from)?, filter, session_scope, explain })
 }
@@ -154,15 +146,18 @@ fn correct(from: &mut Arguments) -> Result<Correct> {
     let question = from.text("query")?;
     let text = from.required_text("new_content")?;
     let reason = from.text("reason")?;
-    let filter = Filter { kinds: from.words("memory_types")?, session: session(from)?, ..Filter::default() };
+    let (kinds, session, subject) = (from.words("memory_types")?, session(from)?, subject(from)?);
+    let filter = Filter { kinds, session, subject, ..Filter::default() };
+    let session_scope = session_scope(from, &filter)?;
     let place = place(from)?;
     let target = match (id, question) {
         (Some(id), None) if filter == Filter::default() && place == Place::Here => Target::Id(id),
         (Some(_), None) => {
-            let why = "`memory_types`, `session_id` and `project` narrow a `query`: leave them out with `memory_id`.";
+            let why = "`memory_types`, `session_id`, `subject_id` and `project` narrow a `query`: \
+                       leave them out with `memory_id`.";
             return Err(Error::invalid(why));
         }
-        (None, Some(question)) => Target::Question { question, place, filter },
+        (None, Some(question)) => Target::Question { question, place, filter, session_scope },
         _ => return Err(Error::invalid("memory_correct needs either `memory_id` or `query`.")),
     };
     Ok(Correct { target, text, reason, trust: None, tags: None })
@@ -192,6 +187,18 @@ fn purge(from: &mut Arguments) -> Result<Purge> {
 
 fn id_list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}
+
+fn session_scope(from: &mut Arguments, filter: &Filter) -> Result<SessionScope> {
+    match from.text("session_scope")?.as_deref() {
+        None => Ok(SessionScope::Prefer),
+        Some("prefer" | "only") if filter.session.is_none() => {
+            Err(Error::invalid("`session_scope` says how to treat `session_id`: give that too, or neither."))
+        }
+        Some("prefer") => Ok(SessionScope::Prefer),
+        Some("only") => Ok(SessionScope::Only),
+        Some(_) => Err(Error::invalid("`session_scope` must be \"prefer\" or \"only\".")),
+    }
 }
 
 fn session(from: &mut Arguments) -> Result<Option<SessionId>> {

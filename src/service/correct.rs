@@ -63,9 +63,9 @@ impl<E: Engine> Service<E> {
     async fn target(&self, caller: &Caller, at: &At, target: &Target) -> Result<Version> {
         match target {
             Target::Id(id) => self.live(at, id).await,
-            Target::Question { question, place, filter } => {
-                let filter = checked_filter(caller, place.clone(), filter.clone())?;
-                let ranking = self.ranking(caller, &filter);
+            Target::Question { question, place, filter, session_scope } => {
+                let mut filter = checked_filter(caller, place.clone(), filter.clone())?;
+                let ranking = self.ranking(caller, &mut filter, *session_scope);
                 search::best(&self.engine, at, checked_question(question)?, filter, &ranking).await
             }
         }

@@ -4,7 +4,7 @@ use super::{Caller, Service, checked_filter};
 use crate::clock;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::model::{Filter, SessionId, Version};
+use crate::model::{Filter, Version};
 use crate::search::{self, Ranking};
 use crate::wire::limits;
 use crate::wire::message::{Hit, Parts, Retrieve, Retrieved, SessionScope};
@@ -13,14 +13,11 @@ impl<E: Engine> Service<E> {
     pub async fn retrieve(&self, caller: &Caller, ask: Retrieve) -> Result<Retrieved> {
         let question = checked_question(&ask.question)?;
         let mut filter = checked_filter(caller, ask.place, ask.filter)?;
-        let mut ranking = self.ranking(caller, &filter);
+        let mut ranking = self.ranking(caller, &mut filter, ask.session_scope);
         if ask.top_k > 0 {
             ranking.top_k = ask.top_k.min(limits::RESULTS_MAX) as usize;
         }
         ranking.max_tokens = ask.max_tokens;
-        if ask.session_scope == SessionScope::Prefer {
-            ranking.session = filter.session.take().or(ranking.session);
-        }
         let at = self.head().await?;
         let ranked = search::retrieve(&self.engine, &at, question, filter, &ranking).await?;
         let mut left_out = ranked.left_out;
@@ -41,16 +38,20 @@ impl<E: Engine> Service<E> {
         Ok(Retrieved { hits: hits.collect(), left_out, lexical_only: true })
     }
 
-    /// How answers to this caller are ranked, before the request's own wishes.
-    pub(super) fn ranking(&self, caller: &Caller, filter: &Filter) -> Ranking {
+    /// How answers to this caller are ranked, before the request's own wishes. A session that is merely
+    /// preferred leaves the filter.
+    pub(super) fn ranking(&self, caller: &Caller, filter: &mut Filter, scope: SessionScope) -> Ranking {
         let config = self.config();
-        let session: Option<SessionId> = filter.session.clone().or_else(|| Some(caller.session.clone()));
+        let session = match scope {
+            SessionScope::Prefer => filter.session.take(),
+            SessionScope::Only => filter.session.clone(),
+        };
         Ranking {
             top_k: config.search.top_k as usize,
             max_tokens: 0,
             min_score: config.search.min_score as f32,
             project: caller.project.clone(),
-            session,
+            session: session.or_else(|| Some(caller.session.clone())),
             now: clock::now(),
         }
     }

@@ -185,6 +185,7 @@ pub enum Target {
         question: String,
         place: Place,
         filter: Filter,
+        session_scope: SessionScope,
     },
 }
 
