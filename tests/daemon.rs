@@ -11,6 +11,8 @@ mod kill9;
 mod lifecycle;
 #[path = "daemon/restart_under_shim.rs"]
 mod restart_under_shim;
+#[path = "daemon/settings.rs"]
+mod settings;
 #[path = "daemon/shim.rs"]
 mod shim;
 #[path = "daemon/start_race.rs"]

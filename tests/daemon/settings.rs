@@ -1,0 +1,51 @@
+//! Settings and the log as a person sees them: edits while the daemon runs, and what never reaches the log.
+
+use serde_json::json;
+
+use crate::support::{Agent, Home, eventually, stored};
+
+fn edit(home: &Home, text: &str) {
+    let dir = home.path().join("config");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("config.toml"), text).unwrap();
+}
+
+#[test]
+fn a_bad_edit_is_reported_in_log_and_status_while_the_old_values_stay() {
+    let home = Home::new();
+    let pid = home.start();
+    edit(&home, "[daemon]\nidle_exit_min = 77\n");
+    eventually("the edit is in force", || home.json(&["status"])["idle_exit_min"] == 77);
+    edit(&home, "[daemon]\nidle_exit_min = 78\nidle_exit_mni = 1\n");
+    eventually("the edit is refused", || home.json(&["status"])["config_error"].is_string());
+    let status = home.json(&["status"]);
+    let error = status["config_error"].as_str().unwrap();
+    assert!(error.contains("did you mean `daemon.idle_exit_min`?"), "{error}");
+    assert_eq!(status["idle_exit_min"], 77);
+    assert!(home.log().contains("the edited settings were refused"), "{}", home.log());
+    edit(&home, "[daemon]\nidle_exit_min = 79\n");
+    eventually("the edit is mended", || home.json(&["status"])["idle_exit_min"] == 79);
+    assert!(home.json(&["status"])["config_error"].is_null());
+    assert_eq!(home.pid(), Some(pid), "all of that in one process");
+}
+
+#[test]
+fn the_log_never_holds_the_text_of_a_memory_or_a_question() {
+    let home = Home::new();
+    edit(&home, "[log]\nlevel = \"trace\"\n");
+    let mut agent = Agent::introduced(&home, "talker");
+    stored(&agent.ask(
+        "tools/call",
+        json!({"name": "memory_store", "arguments": {"content": "the zanzibar deployment uses AKIAQWERTYUIOPASDFGH"}}),
+    ));
+    agent.ask("tools/call", json!({"name": "memory_retrieve", "arguments": {"query": "where is the xylophone?"}}));
+    agent.ask("tools/call", json!({"name": "memory_list", "arguments": {"kind": "mnemosyne"}}));
+    agent.leave();
+    home.run(&["stop"]);
+    home.await_no_daemon();
+    let log = home.log();
+    assert!(log.contains(" listens, process "), "there is a log: {log}");
+    for word in ["zanzibar", "AKIA", "xylophone", "mnemosyne"] {
+        assert!(!log.contains(word), "{word} is in the log:\n{log}");
+    }
+}
