@@ -98,6 +98,52 @@ fn an_installed_link_is_written_as_it_is_and_not_resolved() {
     assert_eq!(service.value("memoriad.service", "ExecStart"), format!("{}/memoriad --foreground", bin.display()));
 }
 
+/// Plays `systemctl --user`: writes down what it is asked, starts the daemon when it is enabled, ends it when disabled.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+echo "$*" >> "$MEMORIA_HOME/asked"
+case "$*" in
+*"enable --now"*) "$MEMORIAD" --foreground > /dev/null 2>&1 < /dev/null & ;;
+*"disable --now"*) kill "$(cat "$MEMORIA_HOME/data/memoria.lock")" ;;
+esac
+"#;
+
+#[test]
+fn install_drains_the_running_daemon_and_hears_from_the_new_one() {
+    let service = Service::new();
+    let home = &service.home;
+    let bin = home.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::write(bin.join("systemctl"), SYSTEMCTL).unwrap();
+    std::fs::set_permissions(bin.join("systemctl"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let run = |word: &str| {
+        let mut command = home.memoria();
+        command.args(["service", word, "--json"]).env("PATH", &path).env("HOME", home.path());
+        command.env_remove("XDG_CONFIG_HOME").env("MEMORIAD", env!("CARGO_BIN_EXE_memoriad"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{word}: {output:?}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let before = home.start();
+    let installed = run("install");
+    assert_eq!(installed["drained"], before);
+    assert_ne!(installed["pid"], before);
+    assert_eq!(home.json(&["status"])["pid"], installed["pid"]);
+    assert_eq!(run("status")["enabled"], true);
+    run("uninstall");
+    home.await_no_daemon();
+    let asked = std::fs::read_to_string(home.path().join("asked")).unwrap();
+    let place = |what: &str| asked.find(what).unwrap_or_else(|| panic!("{what} was not asked:\n{asked}"));
+    let units = "memoriad.socket memoriad.service";
+    let order = [
+        "daemon-reload".to_owned(),
+        format!("stop {units}"),
+        format!("enable --now {units}"),
+        format!("disable --now {units}"),
+    ];
+    assert!(order.map(|what| place(&what)).is_sorted(), "{asked}");
+}
+
 #[test]
 fn systemd_finds_nothing_to_say_against_the_units() {
     if !has("systemd-analyze") {

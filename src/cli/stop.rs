@@ -24,21 +24,17 @@ pub async fn run(out: &Out) -> Result<Exit> {
 
 /// Asks the daemon to drain and exit, and waits until it has; its pid, or `None` when there was none.
 pub async fn stop(paths: &Paths, reason: StopReason) -> Result<Option<u32>> {
-    let Some(pid) = request_stop(paths, reason).await? else {
-        return match holder(paths)? {
-            None => Ok(None),
-            Some(holder) => Err(Error::unavailable(format!(
-                "{} holds the store and does not answer. `memoria restart --force` ends it and starts anew",
-                holder.pid_text()
-            ))),
-        };
-    };
+    // One that holds the lock and does not listen is ending already, or coming up: its end is waited for as well.
+    let asked = request_stop(paths, reason).await?;
+    let Some(holder) = holder(paths)? else { return Ok(asked) };
+    let pid = asked.or(holder.pid());
     let time = end_wait(paths);
     if ends_within(paths, time).await? {
-        return Ok(Some(pid));
+        return Ok(pid);
     }
     Err(Error::unavailable(format!(
-        "pid {pid} has not ended within {} s. `memoria restart --force` ends it and starts anew",
+        "{} still holds the store after {} s. `memoria restart --force` ends it and starts anew",
+        holder.pid_text(),
         time.as_secs()
     )))
 }
