@@ -218,6 +218,23 @@ fn start_stop_and_restart_say_what_they_did() {
 }
 
 #[test]
+fn stop_and_restart_end_the_daemon_that_they_mean_while_an_agent_works() {
+    let home = Home::new();
+    let mut agent = Agent::introduced(&home, "claude-code");
+    let before = home.pid().unwrap();
+    let restarted = home.json(&["restart"]);
+    assert_eq!(restarted["before"], before);
+    assert_ne!(restarted["pid"], before);
+    let id = agent.begin_store("stored after the restart");
+    assert_eq!(agent.hear().unwrap()["id"], id);
+    let pid = home.pid().unwrap();
+    assert_eq!(home.json(&["stop"]), json!({"stopped": true, "pid": pid}));
+    let id = agent.begin_store("stored after the stop");
+    assert_eq!(agent.hear().unwrap()["id"], id);
+    assert_eq!(home.json(&["list"])["total"], 2);
+}
+
+#[test]
 fn restart_by_force_ends_a_daemon_that_is_deaf() {
     let home = Home::new();
     home.json(&["store", "kept"]);

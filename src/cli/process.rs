@@ -55,11 +55,12 @@ pub fn end_wait(paths: &Paths) -> Duration {
     Duration::from_millis(u64::from(config.daemon.drain_ms_max)) + Duration::from_secs(8)
 }
 
-/// Whether the daemon's lock came free within the time.
-pub async fn ends_within(paths: &Paths, time: Duration) -> Result<bool> {
+/// Whether this holder let the lock go within the time; an agent may have started the next daemon meanwhile.
+pub async fn ends_within(paths: &Paths, before: Holder, time: Duration) -> Result<bool> {
     let deadline = Instant::now() + time;
     loop {
-        if holder(paths)?.is_none() {
+        // A lock file is empty for a moment while it changes hands.
+        if holder(paths)?.is_none_or(|now| now.pid.is_some() && now.pid != before.pid) {
             return Ok(true);
         }
         if Instant::now() >= deadline {

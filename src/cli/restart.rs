@@ -53,11 +53,11 @@ async fn end(paths: &Paths, out: &Out) -> Result<(Option<u32>, bool)> {
         if !out.json {
             out.line(&format!("Asked {} to end; waiting up to {} s.", seen.pid_text(), time.as_secs()))?;
         }
-        if ends_within(paths, time).await? {
+        if ends_within(paths, seen, time).await? {
             return Ok((seen.pid(), false));
         }
     }
-    let Some(still) = holder(paths)? else { return Ok((seen.pid(), false)) };
+    let Some(still) = holder(paths)?.filter(|still| *still == seen) else { return Ok((seen.pid(), false)) };
     let pid = still.pid().ok_or_else(|| {
         Error::unavailable(format!(
             "{} is locked by a process that did not write its id there. Find it with `lsof` and end it",
@@ -65,7 +65,7 @@ async fn end(paths: &Paths, out: &Out) -> Result<(Option<u32>, bool)> {
         ))
     })?;
     kill(pid)?;
-    if ends_within(paths, time).await? {
+    if ends_within(paths, still, time).await? {
         return Ok((Some(pid), true));
     }
     Err(Error::unavailable(format!("pid {pid} was killed and still holds the store: the system has not let it go")))

@@ -24,13 +24,12 @@ pub async fn run(out: &Out) -> Result<Exit> {
 
 /// Asks the daemon to drain and exit, and waits until it has; its pid, or `None` when there was none.
 pub async fn stop(paths: &Paths, reason: StopReason) -> Result<Option<u32>> {
-    // One that holds the lock and does not listen is ending already, or coming up: its end is waited for as well.
-    let asked = request_stop(paths, reason).await?;
-    let Some(holder) = holder(paths)? else { return Ok(asked) };
-    let pid = asked.or(holder.pid());
+    // The lock says who is meant. It may not listen: then it is ending already, and that is waited for as well.
+    let Some(holder) = holder(paths)? else { return Ok(None) };
+    request_stop(paths, reason).await?;
     let time = end_wait(paths);
-    if ends_within(paths, time).await? {
-        return Ok(pid);
+    if ends_within(paths, holder, time).await? {
+        return Ok(holder.pid());
     }
     Err(Error::unavailable(format!(
         "{} still holds the store after {} s. `memoria restart --force` ends it and starts anew",
