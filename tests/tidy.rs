@@ -34,7 +34,6 @@ const NAMED_ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("chrono", &["src/clock.rs"], "time zones and words for times are one file's business"),
     ("SystemTime", &["src/clock.rs"], "a test must be able to say what time it is"),
     ("serde_json", &["src/mcp/", "src/cli/"], "JSON is for agents and scripts, not for what we keep"),
-    ("rmcp", &["src/mcp/"], "the protocol's types stay at the door"),
     ("notify", &["src/daemon/watch.rs"], "one place hears of edited settings"),
     ("tracing_subscriber", &["src/daemon/logs.rs"], "one place decides what is logged"),
     ("tracing_appender", &["src/daemon/logs.rs"], "one place writes the log"),

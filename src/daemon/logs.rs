@@ -402,7 +402,7 @@ mod tests {
     #[test]
     fn only_our_own_targets_are_written() {
         let lines = logged(&settings(), |_| {
-            tracing::error!(target: "rmcp::service", "may hold a memory");
+            tracing::error!(target: "tokio::net", "may hold a memory");
             tracing::error!("ours");
         });
         assert!(lines.len() == 1 && lines[0].ends_with("ours"), "{lines:?}");

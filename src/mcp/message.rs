@@ -1,16 +1,7 @@
-//! One JSON value from an agent, judged: a request with its id, a notification, a reply, or what is wrong with it.
-//! The SDK's own reading turns malformed parameters into "method not found"; here each fault gets its sentence.
-//! It never looks inside a tool's arguments.
+//! One JSON value from an agent, judged: a request with its id, a notification, a reply, or what is wrong with it;
+//! and the line that answers a request. It never looks inside parameters.
 
-use rmcp::ErrorData;
-use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, ClientRequest, CustomRequest, DiscoverRequest, GetExtensions,
-    InitializeRequest, InitializeRequestParams, ListToolsRequest, PaginatedRequestParams, PingRequest,
-    RequestMetaObject,
-};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// What a line, or one element of a batch, is.
 pub enum Message {
@@ -27,14 +18,45 @@ pub enum Message {
     Reply,
 }
 
+/// What a request comes to: its result, as JSON text, or why there is none.
+pub type Outcome = Result<Vec<u8>, Failure>;
+
+/// A JSON-RPC error.
+pub struct Failure {
+    code: Code,
+    message: String,
+    data: Option<Value>,
+}
+
+/// JSON-RPC's codes, and MCP's own.
+#[derive(Clone, Copy)]
+pub enum Code {
+    ParseError = -32700,
+    InvalidRequest = -32600,
+    MethodNotFound = -32601,
+    InvalidParams = -32602,
+    InternalError = -32603,
+    UnsupportedProtocolVersion = -32022,
+}
+
+impl Failure {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), data: None }
+    }
+
+    pub fn with_data(self, data: Value) -> Self {
+        Self { data: Some(data), ..self }
+    }
+}
+
 /// A fault of the message itself, with the id to answer to: null where it has none that can be used.
 pub struct Fault {
     pub id: Value,
-    pub error: ErrorData,
+    pub failure: Failure,
 }
 
 /// Reads one JSON-RPC 2.0 message.
-pub fn judge(value: Value) -> Result<Message, Box<Fault>> {
+pub fn judge(value: Value) -> Result<Message, Fault> {
     let Value::Object(mut fields) = value else {
         return Err(unusable(Value::Null, "a message is a JSON object"));
     };
@@ -58,76 +80,34 @@ pub fn judge(value: Value) -> Result<Message, Box<Fault>> {
         Some(Value::Object(params)) => params,
         Some(_) if is_notification => Map::new(),
         Some(_) => {
-            return Err(Box::new(Fault { id, error: ErrorData::invalid_params("`params` must be an object", None) }));
+            return Err(Fault { id, failure: Failure::new(Code::InvalidParams, "`params` must be an object") });
         }
     };
     Ok(if is_notification { Message::Notification { method, params } } else { Message::Request { id, method, params } })
 }
 
-fn unusable(id: Value, why: &'static str) -> Box<Fault> {
-    Box::new(Fault { id, error: ErrorData::invalid_request(format!("not a JSON-RPC 2.0 message: {why}"), None) })
+fn unusable(id: Value, why: &str) -> Fault {
+    Fault { id, failure: Failure::new(Code::InvalidRequest, format!("not a JSON-RPC 2.0 message: {why}")) }
 }
 
-/// The SDK's request for a method, with `extension` (our operation id) and `_meta` where it looks for them.
-pub fn request<E: Clone + Send + Sync + 'static>(
-    method: &str,
-    mut params: Map<String, Value>,
-    extension: E,
-) -> Result<ClientRequest, ErrorData> {
-    let meta = match params.remove("_meta") {
-        Some(meta @ Value::Object(_)) => Some(typed::<RequestMetaObject>("_meta", meta)?),
-        Some(Value::Null) | None => None,
-        Some(_) => return Err(ErrorData::invalid_params("`_meta` must be an object", None)),
-    };
-    let mut request: ClientRequest = match method {
-        "initialize" => InitializeRequest::new(typed::<InitializeRequestParams>(method, Value::Object(params))?).into(),
-        "ping" => PingRequest::default().into(),
-        "server/discover" => DiscoverRequest::default().into(),
-        "tools/list" if params.is_empty() => ListToolsRequest::default().into(),
-        "tools/list" => {
-            ListToolsRequest::with_param(typed::<PaginatedRequestParams>(method, Value::Object(params))?).into()
+/// The line that answers a request, without its newline.
+pub fn line(id: &Value, outcome: &Outcome) -> Vec<u8> {
+    let written;
+    let (key, body) = match outcome {
+        Ok(result) => ("result", result),
+        Err(Failure { code, message, data }) => {
+            let mut error = json!({ "code": *code as i32, "message": message });
+            if let Some(data) = data {
+                error["data"] = data.clone();
+            }
+            written = bytes(&error);
+            ("error", &written)
         }
-        "tools/call" => CallToolRequest::new(typed::<CallToolRequestParams>(method, Value::Object(params))?).into(),
-        _ => CustomRequest::new(method, None).into(),
     };
-    let extensions = request.extensions_mut();
-    extensions.insert(extension);
-    if let Some(meta) = meta {
-        extensions.insert(meta);
-    }
-    Ok(request)
+    [br#"{"jsonrpc":"2.0","id":"#, bytes(id).as_slice(), br#",""#, key.as_bytes(), br#"":"#, body, b"}"].concat()
 }
 
-fn typed<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, ErrorData> {
-    serde_json::from_value(value)
-        .map_err(|error| ErrorData::invalid_params(format!("the parameters of `{what}` are wrong: {error}"), None))
-}
-
-/// A response line, without its newline.
-pub fn response(id: &Value, result: &impl Serialize) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Line<'a, R> {
-        jsonrpc: &'static str,
-        id: &'a Value,
-        result: &'a R,
-    }
-    bytes(&Line { jsonrpc: "2.0", id, result })
-}
-
-/// An error line, without its newline.
-pub fn failure(id: &Value, error: &ErrorData) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        jsonrpc: &'static str,
-        id: &'a Value,
-        error: &'a ErrorData,
-    }
-    bytes(&Line { jsonrpc: "2.0", id, error })
-}
-
-/// Plain data with text keys always serialises; the fallback keeps the promise of one answer even so.
-pub fn bytes(line: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(line).unwrap_or_else(|_| {
-        br#"{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"an answer could not be written"}}"#.to_vec()
-    })
+/// The text of a JSON value. Writing one to memory has no way to fail.
+pub fn bytes(value: &Value) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
 }

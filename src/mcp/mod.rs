@@ -1,5 +1,5 @@
 //! JSON-RPC and tools: one session with one agent, from lines to requests and from responses to lines.
-//! It owns the protocol (`session`, `message`, `server`, on the official SDK), the tools' names and parameters
+//! It owns the protocol (`session`, `message`, `server`), the tools' names and parameters
 //! (`tools.json`, `tools`, `arguments`) and how memories are shown to a model (`reply`, `quote`).
 //! It never decides anything about memories, and holds nothing that outlives its agent.
 

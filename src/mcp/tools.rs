@@ -1,10 +1,8 @@
 //! The tools: what an agent is shown of each (`tools.json`) and how a call's arguments become a request.
 //! Names and parameters are Memoria's, so that rules written for it keep working. It never answers a call.
 
-use std::sync::Arc;
+use std::sync::OnceLock;
 
-use rmcp::model::{ProtocolVersion, Tool};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
@@ -30,35 +28,30 @@ pub struct Asked {
     pub shows_projects: bool,
 }
 
-/// `tools.json`, with what a memory looks like put into each output schema.
-fn all() -> Vec<Tool> {
-    #[derive(Deserialize)]
-    struct File {
-        memory: Value,
-        tools: Vec<Tool>,
-    }
-    // A test reads the file, so it is right in every build.
-    let Ok(File { memory, mut tools }) = serde_json::from_str(include_str!("tools.json")) else { return Vec::new() };
-    for tool in &mut tools {
-        if let Some(schema) = &mut tool.output_schema {
-            Arc::make_mut(schema).insert("$defs".to_owned(), json!({ "memory": memory }));
-        }
-    }
-    tools
+/// The list of tools, as JSON text, as this protocol version knows them: annotations since 2025-03-26, output
+/// schemas since 2025-06-18. Each of the three is written once.
+pub fn listed(version: &str) -> &'static str {
+    static SHAPES: [OnceLock<String>; 3] = [const { OnceLock::new() }; 3];
+    let (shape, unknown): (usize, &[&str]) = match version {
+        older if older < "2025-03-26" => (0, &["annotations", "outputSchema"]),
+        older if older < "2025-06-18" => (1, &["outputSchema"]),
+        _ => (2, &[]),
+    };
+    SHAPES[shape].get_or_init(|| written(unknown))
 }
 
-/// The tools as this protocol version knows them: annotations since 2025-03-26, output schemas since 2025-06-18.
-pub fn listed(version: Option<&ProtocolVersion>) -> Vec<Tool> {
-    let mut tools = all();
-    for tool in &mut tools {
-        if version.is_some_and(|version| *version < ProtocolVersion::V_2025_03_26) {
-            tool.annotations = None;
-        }
-        if version.is_some_and(|version| *version < ProtocolVersion::V_2025_06_18) {
-            tool.output_schema = None;
+/// `tools.json` without these fields, and with what a memory looks like put into each output schema.
+fn written(unknown: &[&str]) -> String {
+    // A test reads the file, so it is right in every build.
+    let Ok(mut file) = serde_json::from_str::<Value>(include_str!("tools.json")) else { return "[]".to_owned() };
+    let memory = file["memory"].take();
+    for tool in file["tools"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        tool.retain(|field, _| !unknown.contains(&field.as_str()));
+        if let Some(schema) = tool.get_mut("outputSchema") {
+            schema["$defs"] = json!({ "memory": memory });
         }
     }
-    tools
+    file["tools"].to_string()
 }
 
 /// `None` when there is no such tool; an error is a sentence for the model.

@@ -58,6 +58,13 @@ async fn the_stateless_version_needs_no_initialize() {
         .await;
     assert_eq!(called["result"]["resultType"], "complete");
     assert_eq!(called["result"]["isError"], false);
+    let listed =
+        agent.ask(json!({"jsonrpc": "2.0", "id": 3, "method": "tools/list", "params": { "_meta": meta_2026() }})).await;
+    let caching = ["resultType", "ttlMs", "cacheScope"].map(|field| &listed["result"][field]);
+    assert_eq!(caching, [&json!("complete"), &json!(0), &json!("private")]);
+    let pinged =
+        agent.ask(json!({"jsonrpc": "2.0", "id": 3, "method": "ping", "params": { "_meta": meta_2026() }})).await;
+    assert_eq!(pinged["error"]["code"], -32601, "this version has no ping");
     let incomplete = agent
         .ask(json!({"jsonrpc": "2.0", "id": 3, "method": "tools/list", "params": {
             "_meta": { "io.modelcontextprotocol/protocolVersion": "2026-07-28" } }}))
@@ -68,6 +75,8 @@ async fn the_stateless_version_needs_no_initialize() {
             "_meta": { "io.modelcontextprotocol/protocolVersion": "2099-01-01",
                        "io.modelcontextprotocol/clientCapabilities": {} } }}))
         .await;
+    assert_eq!(unknown["error"]["code"], -32022);
+    assert_eq!(unknown["error"]["data"]["requested"], "2099-01-01");
     assert_eq!(unknown["error"]["data"]["supported"][0], "2024-11-05", "{unknown}");
 }
 
@@ -259,6 +268,25 @@ async fn a_cancelled_call_is_dropped_and_not_answered() {
 }
 
 #[tokio::test]
+async fn the_id_of_a_cancelled_call_is_free_and_the_next_call_keeps_it() {
+    let agent = Agent::start();
+    let store = |content: &str| {
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+            "name": "memory_store", "arguments": { "content": content } }})
+        .to_string()
+    };
+    let cancelled = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    let first = agent.send(store("wait"));
+    agent.send(cancelled).await;
+    let second = agent.send(store("wait"));
+    drop(first);
+    assert_eq!(agent.ask(serde_json::from_str(&store("third")).unwrap()).await["error"]["code"], -32600);
+    agent.send(cancelled).await;
+    assert_eq!(second.await.line, None);
+    assert_eq!(agent.ask(serde_json::from_str(&store("fourth")).unwrap()).await["result"]["isError"], false);
+}
+
+#[tokio::test]
 async fn a_line_that_nobody_waits_for_is_cancelled_and_so_is_all_when_the_session_ends() {
     let agent = Agent::start();
     let message = |id: u32| {
@@ -320,4 +348,25 @@ async fn a_batch_is_answered_as_a_batch_and_its_calls_are_operations_of_their_ow
     assert_eq!(silent.line, None);
     let many = vec![json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}); 65];
     assert_eq!(agent.ask(json!(many)).await["error"]["code"], -32600);
+}
+
+#[tokio::test]
+async fn the_calls_of_a_batch_run_side_by_side_and_one_can_be_cancelled() {
+    let agent = Agent::start();
+    let store = |id: u32| {
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
+            "name": "memory_store", "arguments": { "content": "wait" } }})
+    };
+    let waiting = tokio::spawn(agent.send(json!([store(1), store(2), store(3)]).to_string()));
+    while agent.backend.0.running.load(Ordering::SeqCst) < 3 {
+        tokio::task::yield_now().await;
+    }
+    agent.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#).await;
+    while agent.backend.0.dropped.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    agent.backend.0.gate.notify_waiters();
+    let answers: Value = serde_json::from_slice(&waiting.await.unwrap().line.unwrap()).unwrap();
+    let ids: Vec<_> = answers.as_array().unwrap().iter().map(|answer| answer["id"].clone()).collect();
+    assert_eq!(ids, [1, 3]);
 }
