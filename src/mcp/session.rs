@@ -118,13 +118,13 @@ impl Session {
             };
         }
         let agreed = lock(&self.known).version;
-        let version = match server::context(method, &params, agreed) {
+        let (version, agent) = match server::context(method, &params, agreed) {
             Err(failure) => return answered(&id, &Err(failure)),
-            Ok((version, agent)) => {
-                agent.into_iter().for_each(|agent| self.meet(agent));
-                version
-            }
+            Ok(context) => context,
         };
+        if let Some(agent) = agent {
+            self.meet(agent);
+        }
         if method != "tools/call" {
             return answered(&id, &server::answer(method, &params, version));
         }
