@@ -154,6 +154,15 @@ impl Drop for Agent {
     }
 }
 
+/// A made-up word for a rank: three syllables, pronounceable and unlike the others.
+fn name(rank: usize) -> String {
+    const HEADS: [&str; 21] = [
+        "ba", "ce", "di", "fo", "gu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo", "wu", "za", "bri", "cla",
+        "dro", "fle", "gra",
+    ];
+    [rank % 21, rank / 21 % 21, rank / 441 % 21].map(|syllable| HEADS[syllable]).concat()
+}
+
 /// Sentences of a made-up project, with the word frequencies of natural text (Zipf) and a number of their own.
 fn texts(count: u32, seed: u64) -> Vec<String> {
     let mut random = seed | 1;

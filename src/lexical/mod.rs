@@ -2,7 +2,7 @@
 //! Pure functions, shared by the engines (which index and count) and by `search/` (which scores),
 //! so that both mean the same by a word. Nothing here knows a store.
 
-pub mod bm25;
+pub use memoria_kernel::bm25;
 mod fold;
 pub mod question;
 mod stem;

@@ -55,7 +55,7 @@ pub struct Listing {
 pub struct Query {
     pub terms: Vec<Term>,
     pub filter: Filter,
-    /// How many candidates to bring, best first by BM25 (`lexical/bm25.rs`).
+    /// How many candidates to bring, best first by BM25 (`kernel/src/bm25.rs`).
     pub limit: usize,
     /// How many neighbours of a candidate in its session to bring on either side; 0 for none.
     pub around: u8,

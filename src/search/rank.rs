@@ -3,7 +3,7 @@
 //! Priors multiply it within narrow bounds: they settle near-ties and never lift the irrelevant.
 
 use crate::lexical::{analyse, bm25};
-use crate::model::{Candidate, Candidates, Match, ProjectId, SessionId, Term, Time, Trust, Version};
+use crate::model::{Candidate, Candidates, Match, MemoryId, ProjectId, SessionId, Term, Time, Trust, Version};
 
 /// What the answer shall be.
 #[derive(Clone, Debug)]
@@ -76,17 +76,32 @@ const DAY_MS: f32 = 86_400_000.0;
 /// Scores, orders and cuts what an engine found.
 pub fn rank(question: &[Term], candidates: Candidates, ask: &Ranking) -> Ranked {
     let measure = Measure::of(question, &candidates);
-    let mut hits: Vec<RankedHit> =
-        candidates.found.into_iter().map(|candidate| judge(question, &measure, candidate, ask)).collect();
-    let relevance = |hit: &RankedHit| hit.parts.lexical + hit.parts.neighbours;
+    let mut hits: Vec<Judged> = candidates.found.into_iter().map(|candidate| judge(&measure, candidate, ask)).collect();
+    let relevance = |judged: &Judged| judged.hit.parts.lexical + judged.hit.parts.neighbours;
     let floor = hits.iter().map(relevance).fold(0.0, f32::max) * FLOOR_OF_BEST;
-    let least = |hit: &RankedHit| match hit.parts.terms.len() {
+    let least = |judged: &Judged| match judged.words.frequencies.iter().filter(|n| **n > 0).count() {
         1 if question.len() >= 3 => ask.min_score * ONE_WORD_FACTOR,
         _ => ask.min_score,
     };
-    hits.retain(|hit| relevance(hit) >= floor.max(least(hit)));
-    hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.version.memory.id.cmp(&b.version.memory.id)));
-    choose(hits, ask)
+    hits.retain(|judged| relevance(judged) >= floor.max(least(judged)));
+    hits.sort_by(|a, b| b.hit.score.total_cmp(&a.hit.score).then(a.id().cmp(&b.id())));
+    let terms_of = |words: &Match| {
+        let shares = question.iter().zip(measure.shares(words)).filter(|(_, share)| *share > 0.0);
+        shares.map(|(term, share)| (term.text.clone(), share)).collect()
+    };
+    choose(hits, ask, terms_of)
+}
+
+/// A hit that may still be left out, with the words that its explanation is made of.
+struct Judged {
+    hit: RankedHit,
+    words: Match,
+}
+
+impl Judged {
+    fn id(&self) -> MemoryId {
+        self.hit.version.memory.id
+    }
 }
 
 /// What one occurrence of each term is worth for this question in this state.
@@ -113,21 +128,15 @@ impl Measure {
     }
 }
 
-fn judge(question: &[Term], measure: &Measure, candidate: Candidate, ask: &Ranking) -> RankedHit {
+fn judge(measure: &Measure, candidate: Candidate, ask: &Ranking) -> Judged {
     let memory = &candidate.version.memory;
-    let terms: Vec<(String, f32)> = question
-        .iter()
-        .zip(measure.shares(&candidate.words))
-        .filter(|(_, share)| *share > 0.0)
-        .map(|(term, share)| (term.text.clone(), share))
-        .collect();
     let neighbour = |(distance, words): &(i8, Match)| {
         let share = NEIGHBOUR_SHARES.get(usize::from(distance.unsigned_abs()).wrapping_sub(1)).unwrap_or(&0.0);
         share * measure.shares(words).sum::<f32>()
     };
     let is_of = |ask: bool| if ask { 1.0 + PLACE_REACH } else { 1.0 };
     let parts = Parts {
-        lexical: terms.iter().map(|(_, share)| share).sum(),
+        lexical: measure.shares(&candidate.words).sum(),
         neighbours: candidate.around.iter().map(neighbour).sum(),
         trust: around_one(memory.confidence.as_fraction(), TRUST_REACH),
         age: if memory.pinned {
@@ -137,10 +146,10 @@ fn judge(question: &[Term], measure: &Measure, candidate: Candidate, ask: &Ranki
         },
         place: is_of(memory.project.is_some() && memory.project == ask.project)
             * is_of(memory.session.is_some() && memory.session == ask.session),
-        terms,
+        terms: Vec::new(),
     };
     let score = (parts.lexical + parts.neighbours) * parts.trust * parts.age * parts.place;
-    RankedHit { version: candidate.version, score: score.min(1.0), parts }
+    Judged { hit: RankedHit { version: candidate.version, score: score.min(1.0), parts }, words: candidate.words }
 }
 
 /// A fraction to a factor from `1 - reach` to `1 + reach`.
@@ -161,18 +170,19 @@ fn freshness(trust: Trust, age_ms: i64) -> f32 {
 }
 
 /// Takes hits from the best downwards, near-duplicates of those taken after the others, within count and budget.
-fn choose(hits: Vec<RankedHit>, ask: &Ranking) -> Ranked {
+fn choose(hits: Vec<Judged>, ask: &Ranking, terms_of: impl Fn(&Match) -> Vec<(String, f32)>) -> Ranked {
     let mut ranked = Ranked::default();
     let mut taken: Vec<Vec<String>> = Vec::new();
     let mut budget = if ask.max_tokens == 0 { u32::MAX } else { ask.max_tokens };
-    let mut waiting: Vec<RankedHit> = Vec::new();
+    let mut waiting: Vec<Judged> = Vec::new();
     let mut hits = hits.into_iter().peekable();
     loop {
-        let twin_first = waiting.first().is_some_and(|twin| hits.peek().is_none_or(|hit| twin.score >= hit.score));
-        let (mut hit, was_judged) = if twin_first {
+        let twin_first =
+            waiting.first().is_some_and(|twin| hits.peek().is_none_or(|next| twin.hit.score >= next.hit.score));
+        let (mut judged, was_put_behind) = if twin_first {
             (waiting.remove(0), true)
-        } else if let Some(hit) = hits.next() {
-            (hit, false)
+        } else if let Some(judged) = hits.next() {
+            (judged, false)
         } else {
             break;
         };
@@ -180,16 +190,17 @@ fn choose(hits: Vec<RankedHit>, ask: &Ranking) -> Ranked {
             ranked.left_out += 1;
             continue;
         }
+        let hit = &mut judged.hit;
         let words = word_set(&hit.version.memory.text);
         let twinship = taken.iter().map(|other| overlap(&words, other)).fold(0.0, f32::max);
         if twinship >= 1.0 {
             ranked.left_out += 1;
             continue;
         }
-        if !was_judged && twinship >= TWIN_SHARE {
+        if !was_put_behind && twinship >= TWIN_SHARE {
             hit.score *= TWIN_PENALTY;
-            let at = waiting.partition_point(|other| other.score >= hit.score);
-            waiting.insert(at, hit);
+            let at = waiting.partition_point(|other| other.hit.score >= hit.score);
+            waiting.insert(at, judged);
             continue;
         }
         let cost = tokens_of(&hit.version.memory.text);
@@ -199,7 +210,8 @@ fn choose(hits: Vec<RankedHit>, ask: &Ranking) -> Ranked {
         }
         budget -= cost;
         taken.push(words);
-        ranked.hits.push(hit);
+        hit.parts.terms = terms_of(&judged.words);
+        ranked.hits.push(judged.hit);
     }
     ranked
 }

@@ -20,11 +20,16 @@ pub async fn similar(engine: &impl Engine, at: &At, text: &str, filter: Filter) 
     let mut terms = lexical::terms_of_question(text);
     terms.sort_by_key(|term| std::cmp::Reverse(term.text.len()));
     terms.truncate(LOOKED_UP);
-    let terms = terms.into_iter().map(|term| Term { weight: 1.0, ..term }).collect();
+    let terms: Vec<Term> = terms.into_iter().map(|term| Term { weight: 1.0, ..term }).collect();
+    // Who shares enough of all words lacks few of them, and so few of those that were looked up: most candidates
+    // are out before their words are compared.
+    let lacking_max = words.len() * usize::from(100 - PERCENT_MIN) / 100;
+    let sharing_min = terms.len().saturating_sub(lacking_max);
     let candidates = engine.candidates(at, &Query { terms, filter, limit: CANDIDATES, around: 0 }).await?;
     let mut similar: Vec<(Version, u8)> = candidates
         .found
         .into_iter()
+        .filter(|found| found.words.frequencies.iter().filter(|n| **n > 0).count() >= sharing_min)
         .map(|found| {
             let percent = (overlap(&words, &word_set(&found.version.memory.text)) * 100.0) as u8;
             (found.version, percent)

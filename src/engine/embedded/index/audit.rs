@@ -1,7 +1,9 @@
 //! Whether the index says of each version what truth says: one pass over all lists sums up what is indexed
 //! per version, so that a missing, a foreign and a changed posting all show, and `verify` asks version by version.
 
-use super::postings::{Postings, TermId, mix};
+use memoria_kernel::postings::Postings;
+
+use super::terms::{TermId, mix};
 use super::{Inner, frequencies};
 use crate::error::Result;
 use crate::lexical;

@@ -185,6 +185,11 @@ impl Columns {
         self.class.get(vid as usize).map_or(NOBODY, |class| self.classes.all()[*class as usize])
     }
 
+    /// Lengths in terms, by vid.
+    pub fn lens(&self) -> &[u32] {
+        &self.len
+    }
+
     pub fn len_of(&self, vid: u32) -> u32 {
         self.len.get(vid as usize).copied().unwrap_or(0)
     }

@@ -2,20 +2,21 @@
 //! rebuilt from at any time. It never touches truth, and damage to it never fails a read for good: a damaged
 //! piece is [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt), upon which the engine calls `rebuild`.
 //!
-//! `postings` is the byte form of a term's list, `segment` a file of lists, `columns` what filters need, `find` answers
-//! questions, `audit` compares with truth.
+//! `terms` numbers words, `segment` is a file of posting lists, `columns` what filters need, `find` answers questions,
+//! `audit` compares with truth. The loops over posting lists are the package `memoria-kernel`.
 
 mod audit;
 mod columns;
 mod find;
-mod postings;
 mod segment;
+mod terms;
 
 use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use memoria_kernel::postings::Growing;
 use roaring::RoaringBitmap;
 
 use crate::error::{Error, Result};
@@ -26,8 +27,8 @@ pub use audit::Audit;
 use columns::Columns;
 use find::List;
 pub use find::{Found, Matches};
-use postings::{ByTerm, Growing, TermId, term_id};
 use segment::Segment;
+use terms::{ByTerm, TermId, term_id};
 
 /// What truth holds: an index of another store or of a future that truth does not know is thrown away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,9 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::Watermark;
-use super::postings::{Growing, TermId, mix};
+use memoria_kernel::postings::Growing;
+
+use super::terms::{TermId, mix};
 use crate::error::{Error, Result};
 use crate::model::canon::{Reader, Writer};
 

@@ -4,50 +4,8 @@
 //! A posting is a LEB128 number `delta << 1 | (frequency > 1)`, then, when the bit is set, the frequency.
 //! The first delta of a list counts from 0, so that a list stands on its own.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
-/// A term, by a 64-bit hash of its text: entries of one size, no strings to keep or compare. Two words of one
-/// store share a hash with a probability of n²/2^65, which is 1 in 70 million for a million different words.
-pub type TermId = u64;
-
-/// FNV-1a, then a finaliser that spreads the high bits, by which dictionaries are sorted.
-pub fn term_id(term: &str) -> TermId {
-    let hash = term
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    mix(hash)
-}
-
-/// The finaliser of MurmurHash3: every bit of the result depends on every bit of the input.
-pub fn mix(mut hash: u64) -> u64 {
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^ (hash >> 33)
-}
-
-/// Term ids are hashes already.
-#[derive(Default)]
-pub struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
-
-/// Terms to whatever belongs to them.
-pub type ByTerm<T> = HashMap<TermId, T, BuildHasherDefault<AsIs>>;
+use crate::bits::Bits;
+use crate::bm25;
 
 /// A list that grows at its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,6 +62,47 @@ impl Iterator for Postings<'_> {
         let frequency = if key & 1 == 0 { 1 } else { take(self.bytes, &mut self.at)? as u16 };
         Some((self.vid, frequency))
     }
+}
+
+/// How many of a list's postings are in a set.
+pub fn count(list: &[u8], set: &Bits) -> u32 {
+    Postings::new(list).filter(|(vid, _)| set.has(*vid)).count() as u32
+}
+
+/// What each version's length takes from its words: most memories are short, and theirs is looked up.
+pub struct Norms {
+    short: Vec<f32>,
+    average_len: f32,
+}
+
+impl Norms {
+    /// For versions of this length on average, in terms.
+    pub fn new(average_len: f32) -> Self {
+        Self { short: (0..1024).map(|len| bm25::norm(len, average_len)).collect(), average_len }
+    }
+
+    #[inline]
+    fn of(&self, len: u32) -> f32 {
+        self.short.get(len as usize).copied().unwrap_or_else(|| bm25::norm(len, self.average_len))
+    }
+}
+
+/// Adds a list's BM25 weights to the scores of the versions in the set. `lens` and `scores` are by vid; what
+/// they do not reach is passed over.
+pub fn add_scores(list: &[u8], idf: f32, set: &Bits, lens: &[u32], norms: &Norms, scores: &mut [f32]) {
+    for (vid, frequency) in Postings::new(list) {
+        if set.has(vid)
+            && let (Some(len), Some(score)) = (lens.get(vid as usize), scores.get_mut(vid as usize))
+        {
+            *score += bm25::weight(idf, frequency, norms.of(*len));
+        }
+    }
+}
+
+/// The frequencies of those of `vids` (rising, the members of `set`) that the list holds, with their places.
+pub fn frequencies(list: &[u8], vids: &[u32], set: &Bits) -> Vec<(usize, u16)> {
+    let members = Postings::new(list).filter(|(vid, _)| set.has(*vid));
+    members.filter_map(|(vid, frequency)| Some((vids.binary_search(&vid).ok()?, frequency))).collect()
 }
 
 fn put(bytes: &mut Vec<u8>, mut value: u64) {
