@@ -174,12 +174,7 @@ fn texts(count: u32, seed: u64) -> Vec<String> {
     };
     let mut word = move || {
         let uniform = (next() % 1_000_000) as f64 / 1e6;
-        let rank = (9_000f64.powf(uniform)) as u64;
-        format!(
-            "{}{}",
-            ["deploy", "cache", "token", "index", "queue", "schema", "retry", "build"][rank as usize % 8],
-            rank
-        )
+        name(9_000f64.powf(uniform) as usize)
     };
     (0..count)
         .map(|number| {
