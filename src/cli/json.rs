@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::rfc3339;
 use crate::error::ErrorKind;
-use crate::model::{Author, Masked};
-use crate::wire::message::{LogEntry, Parts, Shaped};
+use crate::model::{Author, Masked, Parts};
+use crate::wire::message::{LogEntry, Shaped};
 
 pub fn memory(shaped: &Shaped) -> Map<String, Value> {
     let memory = &shaped.memory;

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::clock;
 use crate::error::Result;
-use crate::wire::message::{Hit, Parts, Request, Response, Retrieve, Retrieved};
+use crate::model::Parts;
+use crate::wire::message::{Hit, Request, Response, Retrieve, Retrieved};
 
 use super::ask::{ask, unexpected};
 use super::exit::Exit;

@@ -143,20 +143,13 @@ impl Session {
     }
 
     fn begin_agent(&self) -> mcp::Session {
-        let (events, mut said) = mpsc::channel::<Vec<u8>>(IN_FLIGHT_MAX);
-        let to_agent = self.replies.clone();
-        tokio::spawn(async move {
-            while let Some(line) = said.recv().await {
-                reply(&to_agent, 0, ToClient::Line(line)).await;
-            }
-        });
         let backend = Backend {
             house: Arc::clone(&self.house),
             seat: Arc::clone(&self.seat),
             session: self.session.clone(),
             open: Arc::new(self.open.clone()),
         };
-        mcp::Session::start(backend, events)
+        mcp::Session::start(backend)
     }
 
     async fn run(mut self) {
@@ -328,7 +321,7 @@ struct Backend {
 impl mcp::Backend for Backend {
     async fn call(&self, op: OpId, request: Request) -> Result<Response> {
         let caller = caller(&self.seat, &self.session, &self.open, op);
-        guarded(self.house.dispatch.call(&caller, request)).await
+        self.house.dispatch.call(&caller, request).await
     }
 
     fn agent(&self, name: &str, version: &str) {

@@ -8,9 +8,9 @@ use super::tools::Asked;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::model::text::{is_hidden, one_line, visible};
-use crate::model::{CommitId, Masked, Memory, Time};
+use crate::model::{CommitId, Masked, Memory, Parts, Time};
 use crate::wire::limits;
-use crate::wire::message::{Corrected, Hit, Listed, Parts, Purged, Response, Retrieved, Shaped, Stored};
+use crate::wire::message::{Corrected, Hit, Listed, Purged, Response, Retrieved, Shaped, Stored};
 
 /// A similar or a removed memory is shown to be recognised, not to be read.
 const GLIMPSE_CHARS_MAX: usize = 160;

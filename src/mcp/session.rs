@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::message::{self, Code, Failure, Fault, Message, Outcome};
@@ -43,8 +43,8 @@ struct Known {
 }
 
 impl Session {
-    /// Starts a session. `events` is for lines that answer nothing; this server has none to send so far.
-    pub fn start<B: Backend>(backend: B, _events: mpsc::Sender<Vec<u8>>) -> Self {
+    /// Starts a session.
+    pub fn start<B: Backend>(backend: B) -> Self {
         let caller = backend.clone();
         Self {
             call: Box::new(move |op, params, version| Box::pin(server::call(caller.clone(), op, params, version))),

@@ -18,5 +18,5 @@ pub use id::{CommitId, MemoryId, OpId, ProjectId, Salt, SessionId, SubjectId, Ve
 pub use memory::{Confidence, Kind, Memory, Origin, Source, Trust, Version};
 pub use name::{Name, Revision};
 pub use query::{Candidate, Candidates, Filter, Listing, Match, Page, Query, Scope, Term};
-pub use report::{Check, Masked, StoreStatus};
+pub use report::{Check, Masked, Parts, StoreStatus};
 pub use time::Time;

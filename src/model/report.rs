@@ -1,4 +1,4 @@
-//! What the engine and the guard report about themselves, in numbers and sentences.
+//! What the engine, the guard and the ranking report about themselves, in numbers and sentences.
 
 use serde::{Deserialize, Serialize};
 
@@ -37,4 +37,19 @@ pub struct StoreStatus {
     pub head: Option<CommitId>,
     /// Versions whose words are in memory only, to be flushed.
     pub unflushed: u32,
+}
+
+/// How a score came about: `(lexical + neighbours) · trust · age · place`, at most 1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Parts {
+    /// The share that the memory's own words answer.
+    pub lexical: f32,
+    /// What the memories around it in its session add.
+    pub neighbours: f32,
+    pub trust: f32,
+    pub age: f32,
+    /// The asking project's, or the asking session's.
+    pub place: f32,
+    /// The question's terms that it contains, with the share that each contributed.
+    pub terms: Vec<(String, f32)>,
 }

@@ -5,7 +5,7 @@
 mod rank;
 mod similar;
 
-pub use rank::{Parts, Ranked, RankedHit, Ranking, rank};
+pub use rank::{Ranked, RankedHit, Ranking, rank};
 pub use similar::similar;
 
 use crate::engine::{At, Engine};

@@ -3,7 +3,7 @@
 //! Priors multiply it within narrow bounds: they settle near-ties and never lift the irrelevant.
 
 use crate::lexical::{analyse, bm25};
-use crate::model::{Candidate, Candidates, Match, MemoryId, ProjectId, SessionId, Term, Time, Trust, Version};
+use crate::model::{Candidate, Candidates, Match, MemoryId, Parts, ProjectId, SessionId, Term, Time, Trust, Version};
 
 /// What the answer shall be.
 #[derive(Clone, Debug)]
@@ -35,21 +35,6 @@ pub struct RankedHit {
     /// 0 to 1: the share of the question that the memory answers, with the priors.
     pub score: f32,
     pub parts: Parts,
-}
-
-/// How a score came about: `(lexical + neighbours) · trust · age · place`, at most 1.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Parts {
-    /// The share that the memory's own words answer.
-    pub lexical: f32,
-    /// What the memories around it in its session add.
-    pub neighbours: f32,
-    pub trust: f32,
-    pub age: f32,
-    /// The asking project's, or the asking session's.
-    pub place: f32,
-    /// The question's terms that it contains, with the share that each contributed.
-    pub terms: Vec<(String, f32)>,
 }
 
 /// What a neighbour's own score adds to a memory's, by distance 1 and 2: talk about one thing stays together in a

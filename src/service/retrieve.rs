@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::{Filter, Version};
 use crate::search::{self, Ranking};
 use crate::wire::limits;
-use crate::wire::message::{Hit, Parts, Retrieve, Retrieved, SessionScope};
+use crate::wire::message::{Hit, Retrieve, Retrieved, SessionScope};
 
 impl<E: Engine> Service<E> {
     pub async fn retrieve(&self, caller: &Caller, ask: Retrieve) -> Result<Retrieved> {
@@ -33,8 +33,7 @@ impl<E: Engine> Service<E> {
             scores.push((hit.score, hit.parts));
         }
         let shaped = self.shape(versions).await?.into_iter().zip(scores);
-        let hits =
-            shaped.map(|(memory, (score, parts))| Hit { memory, score, parts: ask.explain.then(|| explained(parts)) });
+        let hits = shaped.map(|(memory, (score, parts))| Hit { memory, score, parts: ask.explain.then_some(parts) });
         Ok(Retrieved { hits: hits.collect(), left_out, lexical_only: true })
     }
 
@@ -71,9 +70,4 @@ pub(super) fn checked_question(question: &str) -> Result<&str> {
         )));
     }
     Ok(question)
-}
-
-fn explained(parts: search::Parts) -> Parts {
-    let search::Parts { lexical, neighbours, trust, age, place, terms } = parts;
-    Parts { lexical, neighbours, trust, age, place, terms }
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::model::{
-    Author, Check, CommitId, Confidence, Filter, Kind, Masked, Memory, MemoryId, OpId, Page, ProjectId, SessionId,
-    Source, StoreStatus, SubjectId, Time, Trust, VersionId,
+    Author, Check, CommitId, Confidence, Filter, Kind, Masked, Memory, MemoryId, OpId, Page, Parts, ProjectId,
+    SessionId, Source, StoreStatus, SubjectId, Time, Trust, VersionId,
 };
 
 /// One message with the number that pairs a reply with its request. Serial 0 is the daemon's own events.
@@ -297,19 +297,6 @@ pub struct Hit {
     /// 0 to 1: share of the question that the memory answers, priors included.
     pub score: f32,
     pub parts: Option<Parts>,
-}
-
-/// How a score came about.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Parts {
-    pub lexical: f32,
-    pub neighbours: f32,
-    pub trust: f32,
-    pub age: f32,
-    /// Of the asker's project or session.
-    pub place: f32,
-    /// The question's terms that it contains, with the share that each contributed.
-    pub terms: Vec<(String, f32)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

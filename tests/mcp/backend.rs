@@ -11,7 +11,7 @@ use memoria::wire::message::{
     Corrected, Hit, Listed, PurgeTarget, Purged, Request, Response, Retrieved, Shaped, Stored,
 };
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 #[derive(Clone, Default)]
 pub struct Fake(pub Arc<Inner>);
@@ -148,15 +148,13 @@ impl Fake {
 pub struct Agent {
     pub session: Session,
     pub backend: Fake,
-    _events: mpsc::Receiver<Vec<u8>>,
     lines: Mutex<u64>,
 }
 
 impl Agent {
     pub fn start() -> Self {
         let backend = Fake::default();
-        let (to_events, events) = mpsc::channel(8);
-        Self { session: Session::start(backend.clone(), to_events), backend, _events: events, lines: Mutex::new(0) }
+        Self { session: Session::start(backend.clone()), backend, lines: Mutex::new(0) }
     }
 
     pub fn send<L: Into<Vec<u8>>>(&self, line: L) -> impl Future<Output = Answer> + Send + use<L> {
