@@ -79,12 +79,14 @@ impl Shim {
     async fn serve(mut self, mut lines: mpsc::Receiver<Input>) {
         let mut ends_at = None;
         loop {
-            let is_waiting = !self.in_flight.is_empty();
-            if is_waiting && self.in_flight.values().all(|pending| pending.is_refused) {
+            if !self.in_flight.is_empty() && self.in_flight.values().all(|pending| pending.is_refused) {
                 self.connection = None;
             }
-            if is_waiting && self.connection.is_none() && self.reconnect().await.is_err() {
-                return;
+            // Again and again, since the next daemon may die while it hears what is unanswered.
+            while !self.in_flight.is_empty() && self.connection.is_none() {
+                if self.reconnect().await.is_err() {
+                    return;
+                }
             }
             if ends_at.is_some() && self.in_flight.is_empty() {
                 return self.acknowledge().await;

@@ -2,6 +2,7 @@
 //! "what is there now"; what changes truth is `writer.rs`, what answers questions is `read.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -146,7 +147,8 @@ impl Store {
             return Err(Error::shutting_down("the store is closed"));
         }
         // First closed, since it holds the file's lock.
-        *opened = Err(Error::unavailable("the store is being opened again after a disk error: try again"));
+        let busy = Error::unavailable("the store is being opened again after a disk error: try again");
+        let_go(mem::replace(&mut *opened, Err(busy)));
         let attempt = open_database(&self.name, &self.opener, self.cache_bytes, &self.header_writes, |truth, _| {
             catch_up(&self.index, truth)
         });
@@ -168,7 +170,7 @@ impl Store {
     /// Closes the file. Reads that are under way end with an error.
     pub fn close(&self) {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        *opened = Err(Error::shutting_down("the store is closed"));
+        let_go(mem::replace(&mut *opened, Err(Error::shutting_down("the store is closed"))));
     }
 
     /// The state at a commit, remembered for the next who asks.
@@ -359,4 +361,11 @@ fn load_heads(truth: &Snapshot) -> Result<Heads> {
         heads.insert(name, head);
     }
     if heads.is_empty() { Err(tables::damaged("it has no branch")) } else { Ok(heads) }
+}
+
+/// redb writes while it closes, and panics where the file is damaged: that is no reason for us to fall.
+fn let_go(opened: Result<Opened>) {
+    if catch_unwind(AssertUnwindSafe(|| drop(opened))).is_err() {
+        tracing::error!("the store could not be closed in order: run `memoria verify`");
+    }
 }
