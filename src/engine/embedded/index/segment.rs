@@ -8,9 +8,9 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::Watermark;
 use memoria_kernel::postings::Growing;
 
+use super::Watermark;
 use super::terms::{TermId, mix};
 use crate::error::{Error, Result};
 use crate::model::canon::{Reader, Writer};
