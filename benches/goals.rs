@@ -187,7 +187,7 @@ fn texts(count: u32, seed: u64) -> Vec<String> {
 fn sizes() {
     let size = |path: &str| std::fs::metadata(path).unwrap().len();
     row("both binaries together", mb(size(MEMORIA) + size(MEMORIAD)), "< 6 MB");
-    row("memoria (shim and command line)", mb(size(MEMORIA)), "< 1.5 MB");
+    row("memoria, the shim", mb(size(MEMORIA)), "< 1.5 MB");
 }
 
 fn start_up() {
