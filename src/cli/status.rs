@@ -1,5 +1,7 @@
 //! `memoria status`: how the daemon is, or that there is none and how to start it.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -15,10 +17,13 @@ use super::start;
 use super::terminal::{Out, Paint, Style, bytes, count, duration, one_line, plural};
 use super::text::with_version;
 
+/// How long `status` waits for a daemon that is neither there nor gone.
+const SETTLED_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 pub async fn run(out: &Out) -> Result<Exit> {
     let paths = Paths::from_env()?;
-    let connected = Client::connect(&paths, ClientKind::Cli).await;
-    let (client, error) = match connected {
+    let (client, error) = match connect(&paths).await {
         Ok(client) => (client, None),
         // A lock without an answer is worth saying in full, with the paths; anything else is a plain error.
         Err(error) => match holder(&paths) {
@@ -34,6 +39,18 @@ pub async fn run(out: &Out) -> Result<Exit> {
     let holder = holder(&paths)?;
     out.answer(|| absent_json(&paths, holder, error.as_deref()), |style| absent_text(&paths, holder, style))?;
     Ok(Exit::Unavailable)
+}
+
+/// A daemon that holds the lock and does not listen is coming or going: that is over in a moment.
+async fn connect(paths: &Paths) -> Result<Option<Client>> {
+    let deadline = Instant::now() + SETTLED_WITHIN;
+    loop {
+        let client = Client::connect(paths, ClientKind::Cli).await?;
+        if client.is_some() || Instant::now() >= deadline || holder(paths)?.is_none() {
+            return Ok(client);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 fn as_json(status: &Status, now: Time) -> Value {

@@ -27,7 +27,17 @@ async function inHome(test) {
   const home = {
     server,
     agents,
-    daemon: () => JSON.parse(run("status", "--json")).pid,
+    // Between a death and the next start there is none.
+    async daemon() {
+      for (let look = 0; look < 20; look++) {
+        try {
+          return JSON.parse(run("status", "--json")).pid;
+        } catch {
+          await sleep(100);
+        }
+      }
+      throw new Error("no daemon came back within 2 s");
+    },
     async v1(name = "ts-agent") {
       const agent = new ClientV1({ name, version: "1.0" });
       agents.push(agent);
@@ -117,7 +127,7 @@ async function killed(home, agent) {
   for (let round = 0; round < 3; round++) {
     const stores = Array.from({ length: 20 }, (_, n) => store(1 + round * 20 + n));
     await sleep(5 * round);
-    process.kill(home.daemon(), "SIGKILL");
+    process.kill(await home.daemon(), "SIGKILL");
     await Promise.all(stores);
   }
   const listed = await structured(agent, "memory_list", { limit: 500 });
