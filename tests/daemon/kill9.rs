@@ -95,7 +95,7 @@ fn acked_write_survives_kill9() {
 
 /// Every live text with its count, after a check of the whole store.
 fn contents(home: &Home) -> (HashMap<String, u32>, u64) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Embedded::open(&home.data().join("memoria.redb"), &home.data().join("index"), 8 << 20).unwrap();
         let checks = store.verify().await.unwrap();

@@ -21,7 +21,7 @@ pub fn open(home: &Path) -> Result<Embedded> {
 }
 
 pub fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap()
+    tokio::runtime::Builder::new_current_thread().build().unwrap()
 }
 
 /// How often a random test runs: a few times by default, as often as `MEMORIA_ROUNDS` says otherwise.
