@@ -4,7 +4,7 @@ use super::{Caller, Service, checked_filter};
 use crate::clock;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::model::{Filter, Version};
+use crate::model::Filter;
 use crate::search::{self, Ranking};
 use crate::wire::limits;
 use crate::wire::message::{Hit, Retrieve, Retrieved, SessionScope};
@@ -29,7 +29,7 @@ impl<E: Engine> Service<E> {
                 left_out += 1;
                 continue;
             }
-            versions.push(Version { id: hit.version.id, memory: hit.version.memory });
+            versions.push(hit.version);
             scores.push((hit.score, hit.parts));
         }
         let shaped = self.shape(versions).await?.into_iter().zip(scores);
