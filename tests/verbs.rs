@@ -9,7 +9,8 @@ use memoria::model::{Filter, Kind, OpId, Page, ProjectId, SessionId, Trust};
 use memoria::service::{Caller, Service};
 use memoria::wire::limits;
 use memoria::wire::message::{
-    ClientKind, Correct, List, Log, Place, Purge, PurgeTarget, Retrieve, SessionScope, Show, Store, Stored, Target,
+    ClientKind, Correct, Depth, List, Log, Place, Purge, PurgeTarget, Retrieve, SessionScope, Show, Store, Stored,
+    Target, View,
 };
 use tokio::sync::watch;
 
@@ -33,7 +34,7 @@ impl World {
     }
 
     async fn texts(&self, caller: &mut Caller, place: Place) -> Vec<String> {
-        let ask = List { place, filter: Filter::default(), page: Page { offset: 0, limit: 0 } };
+        let ask = List { view: View::default(), place, filter: Filter::default(), page: Page { offset: 0, limit: 0 } };
         let listed = self.service.list(&next(caller), ask).await.unwrap();
         let mut texts: Vec<String> = listed.memories.into_iter().map(|shaped| shaped.memory.text).collect();
         texts.sort();
@@ -66,11 +67,16 @@ fn next(caller: &mut Caller) -> Caller {
 }
 
 fn purge_ids(ids: &[&str]) -> Purge {
-    Purge { target: PurgeTarget::Ids(ids.iter().map(|id| (*id).to_owned()).collect()), reason: None }
+    Purge {
+        branch: None,
+        depth: Depth::State,
+        target: PurgeTarget::Ids(ids.iter().map(|id| (*id).to_owned()).collect()),
+        reason: None,
+    }
 }
 
 fn correct_id(id: &str, text: &str) -> Correct {
-    Correct { target: Target::Id(id.into()), text: text.into(), reason: None, trust: None, tags: None }
+    Correct { branch: None, target: Target::Id(id.into()), text: text.into(), reason: None, trust: None, tags: None }
 }
 
 fn kind_of<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
@@ -146,8 +152,7 @@ async fn the_same_operation_gets_the_first_answer_and_changes_nothing() {
     assert_eq!(purged, world.service.purge(&op, purge).await.unwrap());
     assert_eq!((purged.removed_total, purged.missing.len()), (1, 1));
 
-    let log =
-        Log { memory: None, agent: None, session: None, since: None, until: None, page: Page { offset: 0, limit: 0 } };
+    let log = Log::default();
     let logged = world.service.log(&next(&mut agent), log).await.unwrap();
     let verbs: Vec<String> = logged.commits.into_iter().map(|entry| entry.verb).collect();
     assert_eq!(verbs, ["purge", "correct", "store", "store", "init"]);
@@ -192,7 +197,8 @@ async fn a_correction_keeps_the_id_and_everything_it_was_not_asked_to_change() {
     assert_eq!(after.trust, Trust::T1, "a person said so");
     assert_eq!(world.texts(&mut agent, Place::Here).await, ["Deploys happen on Mondays"]);
 
-    let shown = world.service.show(&next(&mut agent), Show { id: before.id.to_string() }).await.unwrap();
+    let shown =
+        world.service.show(&next(&mut agent), Show { view: View::default(), id: before.id.to_string() }).await.unwrap();
     let texts: Vec<Option<String>> = shown.history.into_iter().map(|past| past.text).collect();
     assert_eq!(texts, [Some("Deploys happen on Mondays".to_owned()), Some("Deploys happen on Fridays".to_owned())]);
 }
@@ -204,6 +210,7 @@ async fn a_correction_by_question_finds_its_memory_or_refuses() {
     world.store(&mut agent, "The staging database runs on port 6433").await;
     world.store(&mut agent, "Alice prefers short commit messages").await;
     let ask = |question: &str| Correct {
+        branch: None,
         target: Target::Question {
             question: question.into(),
             place: Place::Here,
@@ -228,7 +235,7 @@ async fn a_purged_memory_is_gone_and_its_history_stays() {
     world.service.purge(&next(&mut agent), purge_ids(&[&id])).await.unwrap();
     assert!(world.texts(&mut agent, Place::Everywhere).await.is_empty());
     assert!(world.answers(&mut agent, "is the old wiki authoritative?").await.is_empty());
-    let shown = world.service.show(&next(&mut agent), Show { id: id.clone() }).await.unwrap();
+    let shown = world.service.show(&next(&mut agent), Show { view: View::default(), id: id.clone() }).await.unwrap();
     assert!(!shown.is_live);
     assert_eq!(shown.history.len(), 2);
     let again = world.service.purge(&next(&mut agent), purge_ids(&[&id])).await.unwrap();
@@ -242,12 +249,20 @@ async fn a_topic_and_a_session_can_be_purged_whole() {
     world.store(&mut one, "Kafka topics are named by team").await;
     world.store(&mut one, "Redis holds sessions").await;
     world.store(&mut other, "Kafka runs in three zones").await;
-    let topic =
-        |topic: &str| Purge { target: PurgeTarget::Topic { topic: topic.into(), place: Place::Here }, reason: None };
+    let topic = |topic: &str| Purge {
+        branch: None,
+        depth: Depth::State,
+        target: PurgeTarget::Topic { topic: topic.into(), place: Place::Here },
+        reason: None,
+    };
     assert_eq!(kind_of(world.service.purge(&next(&mut one), topic("k")).await), ErrorKind::Invalid);
     assert_eq!(world.service.purge(&next(&mut one), topic("kafka")).await.unwrap().removed_total, 2);
     let session = PurgeTarget::Session { session: one.session.clone(), kinds: vec![] };
-    let purged = world.service.purge(&next(&mut one), Purge { target: session, reason: None }).await.unwrap();
+    let purged = world
+        .service
+        .purge(&next(&mut one), Purge { branch: None, depth: Depth::State, target: session, reason: None })
+        .await
+        .unwrap();
     assert_eq!(purged.removed_total, 1);
     assert!(world.texts(&mut one, Place::Everywhere).await.is_empty());
 }
@@ -295,7 +310,7 @@ async fn secrets_are_masked_in_every_field_or_refused_by_policy() {
     let id = stored.stored.memory.id.to_string();
     let purge = Purge { reason: Some(format!("leaked {secret}")), ..purge_ids(&[&id]) };
     world.service.purge(&next(&mut agent), purge).await.unwrap();
-    let shown = world.service.show(&next(&mut agent), Show { id }).await.unwrap();
+    let shown = world.service.show(&next(&mut agent), Show { view: View::default(), id }).await.unwrap();
     assert!(!format!("{shown:?}").contains(secret));
 
     let mut config = Config::default();
@@ -323,7 +338,7 @@ async fn bad_input_gets_a_sentence_and_changes_nothing() {
     let empty = Retrieve { question: "  ".into(), ..Retrieve::default() };
     assert_eq!(kind_of(world.service.retrieve(&next(&mut agent), empty).await), ErrorKind::Invalid);
     for id in ["abc", "zzzzzzzz", "0123456789abcdef"] {
-        assert!(world.service.show(&next(&mut agent), Show { id: id.into() }).await.is_err());
+        assert!(world.service.show(&next(&mut agent), Show { view: View::default(), id: id.into() }).await.is_err());
     }
     assert!(world.texts(&mut agent, Place::Everywhere).await.is_empty());
 }
@@ -338,7 +353,7 @@ async fn a_long_list_comes_in_pages_that_lose_nothing() {
     let mut seen = Vec::new();
     loop {
         let page = Page { offset: seen.len() as u32, limit: 0 };
-        let ask = List { place: Place::Everywhere, filter: Filter::default(), page };
+        let ask = List { view: View::default(), place: Place::Everywhere, filter: Filter::default(), page };
         let listed = world.service.list(&next(&mut agent), ask).await.unwrap();
         assert_eq!(listed.total, 70);
         let bytes: usize = listed.memories.iter().map(|shaped| shaped.memory.text.len()).sum();

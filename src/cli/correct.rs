@@ -53,7 +53,7 @@ pub async fn run(mut args: Args, out: &Out) -> Result<Exit> {
         }
         (Some(_), Some(_)) => return Err(Error::invalid("give an id or --question, not both")),
     };
-    let request = Correct { target, text, reason: args.reason, trust: args.trust, tags: None };
+    let request = Correct { branch: None, target, text, reason: args.reason, trust: args.trust, tags: None };
     let Response::Corrected(corrected) = ask(Request::Correct(request)).await? else { return Err(unexpected()) };
     out.answer(|| as_json(&corrected), |style| as_text(&corrected, style))?;
     Ok(Exit::Ok)

@@ -83,11 +83,11 @@ pub fn parts(parts: &Parts) -> Value {
 }
 
 pub fn commit(entry: &LogEntry) -> Map<String, Value> {
-    let Author { agent, agent_version, session } = &entry.author;
+    let Author { agent, agent_version, session, project } = &entry.author;
     let fields = json!({
         "id": entry.commit.to_string(),
         "parents": entry.parents.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "author": {"agent": agent, "agent_version": agent_version, "session": session.as_str()},
+        "author": {"agent": agent, "agent_version": agent_version, "session": session.as_str(), "project": project.as_ref().map(|p| p.as_str())},
         "verb": entry.verb,
         "note": entry.note,
         "at": rfc3339(entry.at),

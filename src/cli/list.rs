@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::clock;
 use crate::error::Result;
 use crate::model::{Filter, Page, Time};
-use crate::wire::message::{List, Listed, Place, Request, Response, Shaped};
+use crate::wire::message::{List, Listed, Place, Request, Response, Shaped, View};
 
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
@@ -34,6 +34,7 @@ pub struct Args {
 pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     let place = args.which.place();
     let request = List {
+        view: View::default(),
         place: place.clone(),
         filter: Filter { agent: args.agent, since: args.since, ..args.which.filter() },
         page: Page { offset: 0, limit: args.limit },

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::model::{Page, SessionId, Time};
-use crate::wire::message::{Log, Logged, Request, Response};
+use crate::model::{Page, SessionId, Time, Walk};
+use crate::wire::message::{Log, Logged, Request, Response, View};
 
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
@@ -35,6 +35,9 @@ pub struct Args {
 
 pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     let request = Log {
+        view: View::default(),
+        walk: Walk::Branch,
+        project: None,
         memory: args.memory,
         agent: args.agent,
         session: args.session,

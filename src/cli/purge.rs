@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::model::{Filter, Kind, Page, SessionId};
-use crate::wire::message::{List, Place, Purge, PurgeTarget, Purged, Request, Response};
+use crate::wire::message::{Depth, List, Place, Purge, PurgeTarget, Purged, Request, Response, View};
 
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
@@ -54,7 +54,7 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     if !args.yes && std::io::stdin().is_terminal() && !is_agreed(&target).await? {
         return Err(Error::cancelled("nothing was purged"));
     }
-    let request = Request::Purge(Purge { target, reason: args.reason });
+    let request = Request::Purge(Purge { branch: None, target, depth: Depth::State, reason: args.reason });
     let Response::Purged(purged) = ask(request).await? else { return Err(unexpected()) };
     out.answer(
         || {
@@ -76,7 +76,8 @@ async fn is_agreed(target: &PurgeTarget) -> Result<bool> {
         PurgeTarget::Topic { topic, .. } => format!("Purge every memory that contains `{}`?", one_line(topic)),
         PurgeTarget::Session { session, kinds } => {
             let filter = Filter { session: Some(session.clone()), kinds: kinds.clone(), ..Filter::default() };
-            let request = List { place: Place::Everywhere, filter, page: Page { offset: 0, limit: 1 } };
+            let request =
+                List { view: View::default(), place: Place::Everywhere, filter, page: Page { offset: 0, limit: 1 } };
             let Response::Listed(listed) = ask(Request::List(request)).await? else { return Err(unexpected()) };
             format!("Purge {} of session {}?", plural(listed.total, "memory", "memories"), one_line(session.as_str()))
         }

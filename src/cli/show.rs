@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::clock;
 use crate::error::Result;
 use crate::model::Time;
-use crate::wire::message::{Past, Request, Response, Show, Shown};
+use crate::wire::message::{Past, Request, Response, Show, Shown, View};
 
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
@@ -21,7 +21,9 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, out: &Out) -> Result<Exit> {
-    let Response::Shown(shown) = ask(Request::Show(Show { id: args.id })).await? else { return Err(unexpected()) };
+    let Response::Shown(shown) = ask(Request::Show(Show { view: View::default(), id: args.id })).await? else {
+        return Err(unexpected());
+    };
     out.answer(|| as_json(&shown), |style| as_text(&shown, style, clock::now()))?;
     Ok(Exit::Ok)
 }

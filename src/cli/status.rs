@@ -265,6 +265,7 @@ mod tests {
             agent: agent.map(str::to_owned),
             agent_version: agent.map(|_| "2.0.14".to_owned()),
             project: ProjectId::new(project).ok(),
+            branch: None,
             pid: 4711,
             requests: 12345,
             opened_at: NOW,

@@ -90,6 +90,21 @@ impl Dispatch {
             Request::Purge(ask) => service.purge(caller, ask).await.map(Response::Purged),
             Request::Log(ask) => service.log(caller, ask).await.map(Response::Logged),
             Request::Verify => service.verify().await.map(Response::Verified),
+            Request::Branch(_)
+            | Request::Checkout(_)
+            | Request::Snapshot(_)
+            | Request::Diff(_)
+            | Request::Merge(_)
+            | Request::Resolve(_)
+            | Request::Pick(_)
+            | Request::Apply(_)
+            | Request::Rollback(_)
+            | Request::Revert(_)
+            | Request::Undo(_)
+            | Request::Blame(_)
+            | Request::Import(_)
+            | Request::Export(_)
+            | Request::Upkeep(_) => Err(Error::internal("not built yet")),
             Request::Mcp(_) | Request::Status | Request::Stop(_) => {
                 Err(Error::internal("a request of the session's own reached the store"))
             }

@@ -121,6 +121,7 @@ impl Session {
             agent: None,
             agent_version: None,
             project: open.project.clone(),
+            branch: None,
             pid: open.pid,
             requests: 0,
             opened_at: now,

@@ -5,12 +5,12 @@ pub mod samples;
 
 use self::samples::{ALL, apply, memory, op, write};
 use crate::clock;
-use crate::engine::{At, Engine, HistoryFilter};
+use crate::engine::{At, Engine, Names};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lexical;
 use crate::model::{
-    Change, Confidence, Expect, Filter, Kind, Memory, MemoryId, Name, Outcome, Page, ProjectId, Query, Revision,
-    SessionId, SubjectId, Time, Trust, Verb, VersionId, Write,
+    Change, CommitFilter, Confidence, Expect, Filter, Kind, Memory, MemoryId, Name, Outcome, Page, ProjectId, Query,
+    Revision, SessionId, SubjectId, Time, Trust, Verb, VersionId, Walk, Write,
 };
 
 /// Every law by name, handed to a macro that takes the names.
@@ -54,7 +54,7 @@ async fn store(engine: &impl Engine, memory: &Memory) -> Result<VersionId> {
 }
 
 async fn head(engine: &impl Engine) -> Result<At> {
-    engine.resolve(&Revision::Branch(Name::main()), clock::now()).await
+    engine.resolve(&Revision::Name(Name::main()), clock::now()).await
 }
 
 async fn texts(engine: &impl Engine, at: &At) -> Result<Vec<String>> {
@@ -187,18 +187,19 @@ pub async fn a_commit_never_changes(engine: &impl Engine) -> Result<()> {
     store(engine, &first).await?;
     store(engine, &memory("second")).await?;
     let at = head(engine).await?;
-    let (before, total) = engine.history(&at, &HistoryFilter::default(), ALL).await?;
+    let (before, total) = engine.history(&at, &CommitFilter::default(), Walk::Branch, ALL).await?;
     holds!(total == 3 && before.len() == 3, "two stores and the beginning are {total} commits");
     let other = Memory { text: "other".into(), ..first.clone() };
     apply(engine, Verb::Correct, vec![Change::Replace { memory: other, expect: Expect::Live }]).await?;
     apply(engine, Verb::Purge, vec![Change::Remove { id: first.id, expect: Expect::Live }]).await?;
     engine.rest().await?;
-    let (after, _) = engine.history(&at, &HistoryFilter::default(), ALL).await?;
+    let (after, _) = engine.history(&at, &CommitFilter::default(), Walk::Branch, ALL).await?;
     holds!(before == after, "history was rewritten: {before:?} became {after:?}");
-    for (id, commit) in &after {
-        holds!(commit.id() == *id, "commit {id} does not hash to its id");
+    for entry in &after {
+        let commit = engine.commit(entry.id).await?;
+        holds!(commit.id() == entry.id, "commit {} does not hash to its id", entry.id);
     }
-    let (whole, total) = engine.history(&head(engine).await?, &HistoryFilter::default(), ALL).await?;
+    let (whole, total) = engine.history(&head(engine).await?, &CommitFilter::default(), Walk::Branch, ALL).await?;
     holds!(total == 5 && whole[2..] == after[..], "the longer history does not continue the shorter one");
     verified(engine).await
 }
@@ -238,13 +239,13 @@ pub async fn concurrent_writers_make_one_linear_history(engine: &impl Engine) ->
         tokio::join!(writer(0), writer(1), writer(2), writer(3), writer(4), writer(5), writer(6), writer(7));
     let mut acknowledged = [a?, b?, c?, d?, e?, f?, g?, h?].concat();
     let at = head(engine).await?;
-    let (history, total) = engine.history(&at, &HistoryFilter::default(), ALL).await?;
+    let (history, total) = engine.history(&at, &CommitFilter::default(), Walk::Branch, ALL).await?;
     holds!(total as usize == WRITERS * WRITES + 1, "{} writes made {total} commits", WRITERS * WRITES);
     for pair in history.windows(2) {
-        holds!(pair[0].1.parents == [pair[1].0], "commit {} does not follow {}", pair[0].0, pair[1].0);
-        holds!(pair[0].1.added.len() == 1, "one write made a commit of {} changes", pair[0].1.added.len());
+        holds!(pair[0].bare.parents == [pair[1].id], "commit {} does not follow {}", pair[0].id, pair[1].id);
+        holds!(pair[0].added == 1, "one write made a commit of {} changes", pair[0].added);
     }
-    let mut found: Vec<_> = history.iter().map(|(id, _)| *id).take(WRITERS * WRITES).collect();
+    let mut found: Vec<_> = history.iter().map(|entry| entry.id).take(WRITERS * WRITES).collect();
     acknowledged.sort_unstable();
     found.sort_unstable();
     holds!(acknowledged == found, "the history is not made of the acknowledged commits");
@@ -348,9 +349,9 @@ pub async fn nothing_is_dropped_silently(engine: &impl Engine) -> Result<()> {
     holds!(all.memories == seen && seen.len() == 5, "the pages do not make up the whole");
     let (some, total) = engine.containing(&at, &lexical::terms("note"), &Filter::default(), 3).await?;
     holds!(some.len() == 3 && total == 5, "3 of 5 memories are given as {} of {total}", some.len());
-    let everything = engine.history(&at, &HistoryFilter::default(), ALL).await?;
+    let everything = engine.history(&at, &CommitFilter::default(), Walk::Branch, ALL).await?;
     for offset in 0..5 {
-        let part = engine.history(&at, &HistoryFilter::default(), Page { offset, limit: 2 }).await?;
+        let part = engine.history(&at, &CommitFilter::default(), Walk::Branch, Page { offset, limit: 2 }).await?;
         let expected: Vec<_> = everything.0.iter().skip(offset as usize).take(2).cloned().collect();
         holds!(part == (expected, 4), "the page of history from {offset} on is wrong");
     }
@@ -361,7 +362,7 @@ pub async fn an_expired_memory_is_in_no_answer(engine: &impl Engine) -> Result<(
     let now = clock::now();
     let expiring = Memory { expires_at: Some(now.plus_ms(60_000)), ..memory("the office is closed") };
     store(engine, &expiring).await?;
-    let later = engine.resolve(&Revision::Branch(Name::main()), now.plus_ms(60_000)).await?;
+    let later = engine.resolve(&Revision::Name(Name::main()), now.plus_ms(60_000)).await?;
     holds!(engine.read(&later, &[expiring.id]).await? == [None], "an expired memory is read");
     let page = engine.page(&later, &Filter::default(), ALL).await?;
     holds!(page.total == 0 && page.memories.is_empty(), "an expired memory is listed");
@@ -394,9 +395,9 @@ pub async fn a_memory_keeps_its_id_and_history_through_corrections(engine: &impl
     holds!(engine.read(&at, &[id]).await? == [None], "a purged memory is read");
     let known = engine.versions(&[before, after]).await?;
     holds!(known == [Some(first), Some(second)], "old versions are lost");
-    let filter = HistoryFilter { memory: Some(id), ..HistoryFilter::default() };
-    let (history, total) = engine.history(&at, &filter, ALL).await?;
-    let verbs: Vec<Verb> = history.iter().map(|(_, commit)| commit.verb).collect();
+    let filter = CommitFilter { memory: Some(id), ..CommitFilter::default() };
+    let (history, total) = engine.history(&at, &filter, Walk::Branch, ALL).await?;
+    let verbs: Vec<Verb> = history.iter().map(|entry| entry.bare.verb).collect();
     holds!(verbs == [Verb::Purge, Verb::Correct, Verb::Store] && total == 3, "its history is {verbs:?}");
     let gone = apply(engine, Verb::Purge, vec![Change::Remove { id, expect: Expect::Live }]).await?;
     holds!(gone.outcomes == [Outcome::Missing { id }], "a second purge came to {:?}", gone.outcomes);
@@ -446,12 +447,14 @@ pub async fn a_commit_of_many_changes_is_a_commit_like_any_other(engine: &impl E
     apply(engine, Verb::Purge, memories[..1_200].iter().map(remove).collect()).await?;
     let at = head(engine).await?;
     holds!((before.live, middle.live, at.live) == (0, 1_500, 300), "{} memories are left, not 300", at.live);
-    let filter = HistoryFilter { memory: Some(memories[3].id), ..HistoryFilter::default() };
-    let (history, _) = engine.history(&at, &filter, ALL).await?;
-    let verbs: Vec<Verb> = history.iter().map(|(_, commit)| commit.verb).collect();
+    let filter = CommitFilter { memory: Some(memories[3].id), ..CommitFilter::default() };
+    let (history, _) = engine.history(&at, &filter, Walk::Branch, ALL).await?;
+    let verbs: Vec<Verb> = history.iter().map(|entry| entry.bare.verb).collect();
     holds!(verbs == [Verb::Purge, Verb::Correct, Verb::Store], "the history of one of them is {verbs:?}");
-    holds!(history.iter().all(|(id, commit)| commit.id() == *id), "a wide commit does not hash to its id");
-    holds!(history[2].1.added.len() == 1_500, "a wide commit names {} versions", history[2].1.added.len());
+    for entry in &history {
+        holds!(engine.commit(entry.id).await?.id() == entry.id, "a wide commit does not hash to its id");
+    }
+    holds!(history[2].added == 1_500, "a wide commit names {} versions", history[2].added);
     let id = stored.commit.ok_or_else(|| Error::internal("an import made no commit"))?.to_string();
     let past = engine.resolve(&Revision::Commit(id), clock::now()).await?;
     holds!((past.live, past.tokens) == (middle.live, middle.tokens), "a wide commit's counts are not kept");
@@ -461,7 +464,7 @@ pub async fn a_commit_of_many_changes_is_a_commit_like_any_other(engine: &impl E
 
 pub async fn what_does_not_exist_is_said_to_be_missing(engine: &impl Engine) -> Result<()> {
     let nowhere: Name = "nowhere".parse()?;
-    let unknown = engine.resolve(&Revision::Branch(nowhere.clone()), clock::now()).await;
+    let unknown = engine.resolve(&Revision::Name(nowhere.clone()), clock::now()).await;
     holds!(unknown.is_err_and(|error| error.kind == ErrorKind::NotFound), "a branch exists that nobody made");
     let order = Write { branch: nowhere, ..write(Verb::Store, vec![Change::Store(memory("lost"))])? };
     let refused = engine.apply(op(), order).await;
@@ -469,9 +472,9 @@ pub async fn what_does_not_exist_is_said_to_be_missing(engine: &impl Engine) -> 
     let unknown = engine.resolve(&Revision::Commit("0123456789ab".into()), clock::now()).await;
     holds!(unknown.is_err_and(|error| error.kind == ErrorKind::NotFound), "a commit exists that nobody made");
     holds!(engine.versions(&[VersionId([1; 32])]).await? == [None], "a version exists that nobody made");
-    let branches = engine.branches().await?;
-    let is_main = branches.len() == 1 && branches[0].0 == Name::main();
-    holds!(is_main && branches[0].1 == head(engine).await?.commit, "a new store has the branches {branches:?}");
+    let branches = engine.names(Names::Living).await?;
+    let is_main = branches.len() == 1 && branches[0].name == Name::main();
+    holds!(is_main && branches[0].commit == head(engine).await?.commit, "a new store has the branches {branches:?}");
     let status = engine.status(clock::now()).await?;
     holds!(status.memories == 0 && status.commits == 1 && status.branches == 1, "a new store is said to be {status:?}");
     verified(engine).await

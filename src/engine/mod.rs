@@ -10,8 +10,9 @@ use roaring::RoaringBitmap;
 
 use crate::error::Result;
 use crate::model::{
-    Applied, Candidates, Check, Commit, CommitId, Filter, Listing, Memory, MemoryId, Name, OpId, Page, Query, Revision,
-    SessionId, StoreStatus, Time, Version, VersionId, Write,
+    Applied, Author, Candidates, Check, Commit, CommitEntry, CommitFilter, CommitId, Compacted, Diff, Erased, Filter,
+    Listing, Memory, MemoryId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref, Revision, Scan, StoreStatus, Time,
+    Version, VersionId, Walk, Write,
 };
 
 /// A revision, fixed once per request: every read takes it, so that no read is torn.
@@ -26,14 +27,21 @@ pub struct At {
     pub state: Arc<RoaringBitmap>,
 }
 
-/// Which part of the history is wanted.
-#[derive(Clone, Debug, Default)]
-pub struct HistoryFilter {
-    pub memory: Option<MemoryId>,
-    pub agent: Option<String>,
-    pub session: Option<SessionId>,
-    pub since: Option<Time>,
-    pub until: Option<Time>,
+/// Which names are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    Living,
+    /// And those that were deleted and can be restored.
+    All,
+}
+
+/// Memories to be erased, by whom and why.
+#[derive(Clone, Debug)]
+pub struct Erase {
+    pub ids: Vec<MemoryId>,
+    pub author: Author,
+    pub note: Option<String>,
+    pub at: Time,
 }
 
 /// Keeps commits and what they contain. Durable once `Ok`; a failed write is "unknown", never "not applied".
@@ -73,13 +81,29 @@ pub trait Engine: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<(Vec<MemoryId>, u32)>> + Send;
 
-    /// Commits that `at` reaches by first parents, newest first, and how many there are in all.
+    /// Commits that `at` reaches, newest first, and how many there are in all.
     fn history(
         &self,
         at: &At,
-        filter: &HistoryFilter,
+        filter: &CommitFilter,
+        walk: Walk,
         page: Page,
-    ) -> impl Future<Output = Result<(Vec<(CommitId, Commit)>, u32)>> + Send;
+    ) -> impl Future<Output = Result<(Vec<CommitEntry>, u32)>> + Send;
+
+    /// A whole commit, with every version that it added and removed.
+    fn commit(&self, id: CommitId) -> impl Future<Output = Result<Commit>> + Send;
+
+    /// What is in one state and not in the other, within the filter (judged on either side's version).
+    fn diff(&self, from: &At, to: &At, filter: &Filter, page: Page) -> impl Future<Output = Result<Diff>> + Send;
+
+    /// What the plan would do to a branch whose head is `at`; nothing is written.
+    fn plan(&self, at: &At, plan: &Plan, page: Page) -> impl Future<Output = Result<Planned>> + Send;
+
+    /// The merge in progress on a branch.
+    fn pending(&self, branch: &Name) -> impl Future<Output = Result<Option<Pending>>> + Send;
+
+    /// Part of a state in the order of its versions, from `start` on (0 is the beginning); for export.
+    fn scan(&self, at: &At, filter: &Filter, start: u64, limit: u32) -> impl Future<Output = Result<Scan>> + Send;
 
     /// The memory whose id starts with this hex prefix (at least 8 digits), live or not.
     fn find(&self, prefix: &str) -> impl Future<Output = Result<MemoryId>> + Send;
@@ -87,7 +111,18 @@ pub trait Engine: Send + Sync + 'static {
     /// For each id the length of its shortest prefix, at least 8, that no other memory of the store shares.
     fn short_lens(&self, ids: &[MemoryId]) -> impl Future<Output = Result<Vec<u8>>> + Send;
 
-    fn branches(&self) -> impl Future<Output = Result<Vec<(Name, CommitId)>>> + Send;
+    /// Every branch and snapshot, by name.
+    fn names(&self, wanted: Names) -> impl Future<Output = Result<Vec<Ref>>> + Send;
+
+    /// Takes memories out of every branch and their bytes out of every version and file. Durable, and the bytes gone,
+    /// once `Ok`. The same operation again returns the first results.
+    fn erase(&self, op: OpId, erase: Erase) -> impl Future<Output = Result<Erased>> + Send;
+
+    /// Forgets what no name has reached since `before`, and gives the room back to the disk.
+    fn compact(&self, before: Time) -> impl Future<Output = Result<Compacted>> + Send;
+
+    /// Builds derived data anew, and writes truth afresh from what of it can be read; then verifies.
+    fn repair(&self) -> impl Future<Output = Result<Vec<Check>>> + Send;
 
     /// Forgets stored replies of these operations; batched, best effort, never an error.
     fn acknowledge(&self, ops: Vec<OpId>);

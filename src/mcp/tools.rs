@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 use super::arguments::Arguments;
 use crate::error::{Error, Result};
 use crate::model::{Filter, Page, ProjectId, SessionId, SubjectId};
-use crate::wire::message::{Correct, List, Place, Purge, PurgeTarget, Request, Retrieve, SessionScope, Store, Target};
+use crate::wire::message::{
+    Correct, Depth, List, Place, Purge, PurgeTarget, Request, Retrieve, SessionScope, Store, Target, View,
+};
 
 /// In the order in which they are listed.
 pub const NAMES: [&str; 5] = ["memory_store", "memory_retrieve", "memory_list", "memory_correct", "memory_purge"];
@@ -86,6 +88,7 @@ fn understood(tool: &'static str, from: &mut Arguments) -> Result<Call> {
 
 fn store(from: &mut Arguments) -> Result<Store> {
     Ok(Store {
+        branch: None,
         text: from.required_text("content")?,
         kind: from.parsed("memory_type", str::parse)?,
         tags: from.texts("tags")?,
@@ -118,7 +121,16 @@ fn retrieve(from: &mut Arguments) -> Result<Retrieve> {
     };
     let session_scope = session_scope(from, &filter)?;
     let explain = from.flag("explain", &["basic", "verbose", "analyze", "true"], &["none", "false"])?;
-    Ok(Retrieve { question, top_k, max_tokens, place: place(from)?, filter, session_scope, explain })
+    Ok(Retrieve {
+        view: View::default(),
+        question,
+        top_k,
+        max_tokens,
+        place: place(from)?,
+        filter,
+        session_scope,
+        explain,
+    })
 }
 
 fn list(from: &mut Arguments) -> Result<List> {
@@ -131,7 +143,7 @@ fn list(from: &mut Arguments) -> Result<List> {
         trust: from.parsed("trust_tier", str::parse)?,
         ..Filter::default()
     };
-    Ok(List { place: place(from)?, filter, page })
+    Ok(List { view: View::default(), place: place(from)?, filter, page })
 }
 
 fn correct(from: &mut Arguments) -> Result<Correct> {
@@ -153,7 +165,7 @@ fn correct(from: &mut Arguments) -> Result<Correct> {
         (None, Some(question)) => Target::Question { question, place, filter, session_scope },
         _ => return Err(Error::invalid("memory_correct needs either `memory_id` or `query`.")),
     };
-    Ok(Correct { target, text, reason, trust: None, tags: None })
+    Ok(Correct { branch: None, target, text, reason, trust: None, tags: None })
 }
 
 fn purge(from: &mut Arguments) -> Result<Purge> {
@@ -175,7 +187,7 @@ fn purge(from: &mut Arguments) -> Result<Purge> {
         (None, None, Some(session)) => PurgeTarget::Session { session, kinds },
         _ => return Err(Error::invalid("memory_purge needs exactly one of `memory_id`, `topic` and `session_id`.")),
     };
-    Ok(Purge { target, reason })
+    Ok(Purge { branch: None, target, depth: Depth::State, reason })
 }
 
 fn id_list(text: &str) -> Vec<String> {

@@ -12,7 +12,7 @@ use super::time::Time;
 use crate::error::{Error, Result};
 
 const MEMORY_FORMAT: u8 = 1;
-const COMMIT_FORMAT: u8 = 1;
+const COMMIT_FORMAT: u8 = 2;
 
 /// Appends fields to bytes.
 #[derive(Default)]
@@ -213,7 +213,13 @@ impl Commit {
         out.optional_text(self.author.agent.as_deref());
         out.optional_text(self.author.agent_version.as_deref());
         out.text(self.author.session.as_str());
-        out.u8(self.verb as u8).optional_text(self.note.as_deref()).time(self.at);
+        out.optional_text(self.author.project.as_ref().map(ProjectId::as_str));
+        out.u8(self.verb as u8).optional_text(self.note.as_deref());
+        out.u32(self.about.len() as u32);
+        for commit in &self.about {
+            out.fixed(&commit.0);
+        }
+        out.time(self.at);
         out.fixed(&self.op.to_bytes());
         out.0
     }
@@ -234,13 +240,16 @@ impl Commit {
             agent: from.optional(Reader::text)?,
             agent_version: from.optional(Reader::text)?,
             session: SessionId::new(from.text()?)?,
+            project: from.optional(|from| ProjectId::new(from.text()?))?,
         };
         let verb = Verb::from_number(from.u8()?).ok_or_else(|| corrupt("its verb is unknown"))?;
         let note = from.optional(Reader::text)?;
+        let about_len = from.u32()?;
+        let about = (0..about_len).map(|_| from.array().map(CommitId)).collect::<Result<Vec<_>>>()?;
         let at = from.time()?;
         let op = OpId::from_bytes(from.array()?);
         from.end()?;
-        Ok(Self { parents, added, removed, author, verb, note, at, op })
+        Ok(Self { parents, added, removed, author, verb, note, about, at, op })
     }
 
     pub fn id(&self) -> CommitId {
@@ -308,9 +317,15 @@ mod tests {
             parents: vec![CommitId([1; 32])],
             added: vec![Memory::version_id(&Salt([9; 16]), &bytes)],
             removed: vec![],
-            author: Author { agent: None, agent_version: None, session: SessionId::new("cli").unwrap() },
+            author: Author {
+                agent: None,
+                agent_version: None,
+                session: SessionId::new("cli").unwrap(),
+                project: ProjectId::new("p").ok(),
+            },
             verb: Verb::Store,
             note: None,
+            about: vec![CommitId([4; 32])],
             at: Time(5),
             op: OpId { nonce: [2; 16], line: 3 },
         };

@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::commit::{Author, Verb};
 use super::id::{CommitId, MemoryId, OpId, VersionId};
-use super::memory::Memory;
-use super::name::Name;
+use super::memory::{Memory, Source};
+use super::name::{Name, NameChange, Ref};
+use super::query::CommitFilter;
 use super::time::Time;
 
-/// One transaction and one commit: all of its changes or none of them. A write that changes nothing
-/// (everything equal, everything missing) makes no commit, and is still remembered by its operation id.
+/// One transaction and at most one commit: all of it or none. A write that changes nothing (everything equal,
+/// everything missing) makes no commit, and is still remembered by its operation id.
 #[derive(Clone, Debug)]
 pub struct Write {
     pub branch: Name,
@@ -17,12 +18,26 @@ pub struct Write {
     pub verb: Verb,
     pub note: Option<String>,
     pub at: Time,
-    pub changes: Vec<Change>,
+    pub work: Work,
+    /// Becomes a snapshot of the head before, if the write makes a commit; with `-2`, `-3` … behind it where taken.
+    pub safety: Option<Name>,
+    /// Applied in order, after the commit.
+    pub names: Vec<NameChange>,
+    /// What becomes of the branch's merge in progress. A commit of that merge ends it by itself.
+    pub progress: Progress,
     /// Opaque to the engine: stored with the reply and given back when the operation comes again, so that
     /// the second answer says what the first one said (what was masked, what is similar).
     pub memo: Vec<u8>,
     /// Operations whose replies have arrived: their stored replies can go.
     pub acknowledged: Vec<OpId>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Memories, each with its precondition, on the head of the moment.
+    Changes(Vec<Change>),
+    /// The state as a whole, worked out on one head and applied only if that is still the head (else worked out anew).
+    Plan(Plan),
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +57,99 @@ pub enum Expect {
     Live,
     /// That version is the live one, else the whole write fails with `Conflict`.
     Version(VersionId),
+}
+
+/// A change of a state that is worked out from history. Erased memories never come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// The state becomes that commit's. The new commit is about it.
+    Reset { to: CommitId },
+    /// Three-way merge (`merge.rs`) of that commit, which becomes the second parent. Under [`Rule::Fail`] a conflict
+    /// without resolution makes no commit and leaves a merge in progress on the branch ([`Pending`]).
+    Merge { theirs: CommitId, rule: Rule, resolutions: Vec<Resolution> },
+    /// The change from `base` (the merge bases where `None`) to `theirs`, of the memories `only` (of all where empty), by
+    /// the same three-way function; no second parent, about `theirs`. Under [`Rule::Fail`] a conflict makes no commit.
+    Graft { base: Option<CommitId>, theirs: CommitId, only: Vec<MemoryId>, rule: Rule },
+    /// What these commits changed is taken back, newest first; the new commit is about them (the first 64). A merge
+    /// among [`Selection::Commits`] means all that it brought (against its first parent); under [`Selection::By`] it
+    /// means only what it brought that neither parent had.
+    Invert { what: Selection, later: Later },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Ancestors of the head, in any order.
+    Commits(Vec<CommitId>),
+    /// Of all commits that the head reaches, by any parent, those that fit, and of them only changes to or from a
+    /// version of this origin.
+    By { commits: CommitFilter, origin: Option<OriginFilter> },
+}
+
+/// Where a version came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OriginFilter {
+    Source(Source),
+    /// A tool's or a file's name, as the origin has it.
+    Named(String),
+}
+
+/// Of a memory whose value is not what the commit made of it, but later work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Later {
+    /// It stays, and is listed.
+    #[default]
+    Keep,
+    /// It goes too: the memory becomes what it was before the oldest of the commits that changed it.
+    Take,
+}
+
+/// Of a conflict that has no resolution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rule {
+    #[default]
+    Fail,
+    Ours,
+    Theirs,
+}
+
+/// How one conflict is settled, as long as both sides are what they were.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolution {
+    pub id: MemoryId,
+    pub ours: Option<VersionId>,
+    pub theirs: Option<VersionId>,
+    pub choice: Choice,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Choice {
+    Base,
+    Ours,
+    Theirs,
+    /// Neither: this.
+    Memory(Box<Memory>),
+}
+
+/// A merge that waits for its conflicts to be settled; at most one a branch. Other writes go on meanwhile: the merge
+/// is worked out anew on the head of the moment whenever it is asked about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    pub theirs: CommitId,
+    /// What the merge will say of itself: the note of its commit.
+    pub note: Option<String>,
+    pub author: Author,
+    pub at: Time,
+    pub resolutions: Vec<Resolution>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Progress {
+    #[default]
+    Keep,
+    /// These are added; the last word on a memory counts. `NotFound` without a merge in progress.
+    Resolve(Vec<Resolution>),
+    /// It ends without a commit. `NotFound` without a merge in progress.
+    Abort,
 }
 
 /// What came of one change, in the order of the changes.
@@ -79,8 +187,84 @@ pub enum Outcome {
 pub struct Applied {
     /// `None` when nothing changed.
     pub commit: Option<CommitId>,
+    /// Of [`Work::Changes`]; empty for a plan.
     pub outcomes: Vec<Outcome>,
+    /// Of a plan: what it did, or under [`Rule::Fail`] would do but for its conflicts.
+    pub counts: Counts,
+    /// What the write's name changes came to, in their order; the safety snapshot, if one was made, first.
+    pub names: Vec<Ref>,
     pub memo: Vec<u8>,
     /// The operation had been applied before: these are the first results.
     pub is_replay: bool,
+}
+
+/// Memories, by what happens to them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub added: u32,
+    pub changed: u32,
+    pub removed: u32,
+    pub conflicts: u32,
+    /// Left as they are, being somebody's later work.
+    pub kept: u32,
+}
+
+impl Counts {
+    /// Memories that become something else.
+    pub fn moved(&self) -> u32 {
+        self.added + self.changed + self.removed
+    }
+}
+
+/// One memory in two states; not live where `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    pub id: MemoryId,
+    pub before: Option<VersionId>,
+    pub after: Option<VersionId>,
+}
+
+/// What differs between two states: counts of all, references of a page. Ordered by the local age of the versions:
+/// what was changed last comes last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diff {
+    pub counts: Counts,
+    pub differences: Vec<Difference>,
+}
+
+/// What a plan would do on a head.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Planned {
+    pub counts: Counts,
+    /// A page of what would change, as in [`Diff`].
+    pub differences: Vec<Difference>,
+    /// Every conflict that no rule and no resolution settles.
+    pub conflicts: Vec<Conflict>,
+    /// Every memory that is kept: what it is now, and what the oldest selected commit found.
+    pub kept: Vec<Difference>,
+    /// Of a merge or a graft without a base of its own.
+    pub bases: Vec<CommitId>,
+    /// The commits that are taken back, newest first, and at most 200 of them.
+    pub commits: Vec<CommitId>,
+    pub merged: Option<Merged>,
+}
+
+/// All three sides of a memory that two branches changed differently; not live where `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    pub id: MemoryId,
+    pub base: Option<VersionId>,
+    pub ours: Option<VersionId>,
+    pub theirs: Option<VersionId>,
+}
+
+/// Some or all of what is to be merged was merged before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    pub merge: CommitId,
+    /// Nothing is left to merge.
+    pub is_all: bool,
+    /// The commit that took that merge back (a revert, an undo, a rollback behind it), if that still stands: reverting it
+    /// brings back what the merge had brought.
+    pub undone_by: Option<CommitId>,
 }

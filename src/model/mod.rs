@@ -6,17 +6,21 @@ pub mod change;
 pub mod commit;
 pub mod id;
 pub mod memory;
+pub mod merge;
 pub mod name;
 pub mod query;
 pub mod report;
 pub mod text;
 pub mod time;
 
-pub use change::{Applied, Change, Expect, Outcome, Write};
-pub use commit::{Author, Commit, Verb};
+pub use change::{
+    Applied, Change, Choice, Conflict, Counts, Diff, Difference, Expect, Later, Merged, OriginFilter, Outcome, Pending,
+    Plan, Planned, Progress, Resolution, Rule, Selection, Work, Write,
+};
+pub use commit::{Author, Commit, CommitEntry, Verb};
 pub use id::{CommitId, MemoryId, OpId, ProjectId, Salt, SessionId, SubjectId, VersionId};
 pub use memory::{Confidence, Kind, Memory, Origin, Source, Trust, Version};
-pub use name::{Name, Revision};
-pub use query::{Candidate, Candidates, Filter, Listing, Match, Page, Query, Scope, Term};
-pub use report::{Check, Masked, Parts, StoreStatus};
+pub use name::{Name, NameChange, NameKind, Protection, Ref, Revision};
+pub use query::{Candidate, Candidates, CommitFilter, Filter, Listing, Match, Page, Query, Scan, Scope, Term, Walk};
+pub use report::{Check, Compacted, Erased, Masked, Parts, StoreStatus};
 pub use time::Time;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::id::CommitId;
 use super::time::Time;
 use crate::error::{Error, Result};
 
@@ -49,10 +50,72 @@ impl fmt::Display for Name {
 /// What a read is asked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Revision {
-    /// The head of a branch, now.
-    Branch(Name),
+    /// The head of a branch, now; or where a snapshot stands.
+    Name(Name),
     /// A commit by its id or a unique prefix of at least 8 hex digits.
     Commit(String),
     /// Where a branch stood at that moment, by the history of names.
     At(Name, Time),
+}
+
+/// A name, where it stands, and what is known of it. Branches and snapshots share one set of names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ref {
+    pub name: Name,
+    pub kind: NameKind,
+    pub commit: CommitId,
+    /// Live memories there.
+    pub live: u32,
+    pub note: Option<String>,
+    pub protection: Protection,
+    pub created_at: Time,
+    /// When the name last moved, or went.
+    pub moved_at: Time,
+    /// Deleted, and not yet forgotten by compaction.
+    pub is_deleted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NameKind {
+    /// Moves with every commit on it.
+    Branch,
+    /// Never moves.
+    Snapshot,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protection {
+    #[default]
+    Open,
+    /// Takes merges, and what takes back (revert, rollback, undo, redo, erase); nothing else.
+    MergesOnly,
+}
+
+/// What becomes of one name. Of several in one write, each sees what those before it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NameChange {
+    /// `Conflict` where the name is taken.
+    Create {
+        name: Name,
+        kind: NameKind,
+        commit: CommitId,
+        note: Option<String>,
+    },
+    /// Its history goes with it. `Conflict` where `new` is taken; `main` stays.
+    Rename {
+        name: Name,
+        new: Name,
+    },
+    /// `NotFound` where there is no such name; `main` and what is protected stay (`Denied`).
+    Delete {
+        name: Name,
+    },
+    /// A deleted name stands again where it last stood.
+    Restore {
+        name: Name,
+    },
+    Protect {
+        name: Name,
+        protection: Protection,
+    },
 }

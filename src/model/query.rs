@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{ProjectId, SessionId, SubjectId};
+use super::id::{MemoryId, ProjectId, SessionId, SubjectId};
 use super::memory::{Kind, Trust, Version};
 use super::time::Time;
 
@@ -35,8 +35,33 @@ pub enum Scope {
     Project(ProjectId),
 }
 
+/// Which part of a history is wanted; `None` means any.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitFilter {
+    /// Only commits that changed this memory.
+    pub memory: Option<MemoryId>,
+    /// By the agent's name; what a person typed has none, and is "you" here.
+    pub agent: Option<String>,
+    pub session: Option<SessionId>,
+    /// Where the writer worked.
+    pub project: Option<ProjectId>,
+    /// Made at or after, and before.
+    pub since: Option<Time>,
+    pub until: Option<Time>,
+}
+
+/// Which commits a history follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Walk {
+    /// First parents: what happened on this branch.
+    #[default]
+    Branch,
+    /// Every parent: what was merged in as well, newest first.
+    All,
+}
+
 /// Part of a listing. `limit` 0 is all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     pub offset: u32,
     pub limit: u32,
@@ -47,6 +72,16 @@ pub struct Listing {
     /// Newest first (`observed_at`, then id).
     pub memories: Vec<Version>,
     /// How many match, whatever the page.
+    pub total: u32,
+}
+
+/// A stretch of a state in the order in which its versions were written, for reading all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    pub versions: Vec<Version>,
+    /// Where the next stretch begins; `None` at the end.
+    pub next: Option<u64>,
+    /// How many match, whatever the stretch.
     pub total: u32,
 }
 

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::CommitId;
+use super::id::{CommitId, MemoryId};
 use super::memory::Kind;
+use super::name::Name;
 
 /// A secret that was replaced before anything else saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,30 @@ pub struct Check {
     pub problems: Vec<String>,
 }
 
+/// What an erasure came to. The bytes of every version are gone from every file; hashes and times stay in history.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {
+    pub memories: u32,
+    pub versions: u32,
+    /// One for each branch on which one of them was live.
+    pub commits: Vec<(Name, CommitId)>,
+    /// What was asked for and is not there, or was erased before.
+    pub missing: Vec<MemoryId>,
+    pub is_replay: bool,
+}
+
+/// What a compaction came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compacted {
+    /// Versions and commits that no name reaches any more, names and marks of old operations: gone.
+    pub versions: u32,
+    pub commits: u32,
+    pub names: u32,
+    pub marks: u32,
+    pub bytes_before: u64,
+    pub bytes_after: u64,
+}
+
 /// `error` is set when the store could not be opened; the numbers are then 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StoreStatus {
@@ -30,11 +55,14 @@ pub struct StoreStatus {
     pub memories: u32,
     pub by_kind: Vec<(Kind, u32)>,
     pub branches: u32,
+    pub snapshots: u32,
     pub commits: u32,
     pub versions: u32,
     pub truth_bytes: u64,
     pub derived_bytes: u64,
     pub head: Option<CommitId>,
+    /// Versions that no name reaches, those within the grace period included.
+    pub unreachable: u32,
     /// Versions whose words are in memory only, to be flushed.
     pub unflushed: u32,
 }

@@ -6,7 +6,9 @@ use super::{Caller, Service, checked_filter, checked_tags, checked_text};
 use crate::clock;
 use crate::engine::{At, Engine};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Applied, Change, Expect, Memory, Name, Outcome, Trust, Verb, Version, VersionId, Write};
+use crate::model::{
+    Applied, Change, Expect, Memory, Name, Outcome, Progress, Trust, Verb, Version, VersionId, Work, Write,
+};
 use crate::search;
 use crate::wire::message::{ClientKind, Correct, Corrected, Target};
 
@@ -48,7 +50,10 @@ impl<E: Engine> Service<E> {
                 verb: Verb::Correct,
                 note: note.clone(),
                 at: memory.observed_at,
-                changes: vec![Change::Replace { memory, expect: Expect::Version(before.id) }],
+                work: Work::Changes(vec![Change::Replace { memory, expect: Expect::Version(before.id) }]),
+                safety: None,
+                names: Vec::new(),
+                progress: Progress::Keep,
                 memo: memo.encode(),
                 acknowledged: Vec::new(),
             };
@@ -86,6 +91,7 @@ impl<E: Engine> Service<E> {
         let memory = after_memory.ok_or_else(|| Error::not_found("the corrected memory has been erased since"))?;
         let shaped = self.shape(vec![Version { id: after, memory }]).await?.pop();
         Ok(Corrected {
+            branch: Name::main(),
             memory: shaped.ok_or_else(|| Error::internal("a memory could not be shaped"))?,
             before: before_memory.map(|memory| memory.text).unwrap_or_default(),
             is_unchanged: before == after,

@@ -13,6 +13,10 @@ impl<E: Engine> Service<E> {
         let at = self.head().await?;
         let limit = if ask.page.limit == 0 { limits::RESULTS_MAX } else { ask.page.limit.min(limits::RESULTS_MAX) };
         let listing = self.engine.page(&at, &filter, Page { limit, ..ask.page }).await?;
-        Ok(Listed { memories: self.shape(fitting(listing.memories)).await?, total: listing.total })
+        Ok(Listed {
+            point: super::point(&at),
+            memories: self.shape(fitting(listing.memories)).await?,
+            total: listing.total,
+        })
     }
 }

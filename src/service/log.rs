@@ -1,13 +1,12 @@
 //! `log`: commits, newest first, with a glance at what each touched.
 
-use super::{Caller, Service, excerpt};
-use crate::engine::{Engine, HistoryFilter};
+use super::{Caller, Service, excerpt, point};
+use crate::engine::Engine;
 use crate::error::Result;
-use crate::model::{Commit, CommitId, MemoryId, VersionId};
+use crate::model::{CommitEntry, CommitFilter, MemoryId, VersionId};
 use crate::wire::message::{Log, LogEntry, Logged};
 
-/// How many memories an entry names, and how much of each it quotes.
-const TOUCHED_MAX: usize = 3;
+/// How much an entry quotes of each memory that it names.
 const EXCERPT_CHARS: usize = 72;
 
 impl<E: Engine> Service<E> {
@@ -17,36 +16,46 @@ impl<E: Engine> Service<E> {
             Some(id) => Some(self.engine.find(id).await?),
             None => None,
         };
-        let filter =
-            HistoryFilter { memory, agent: ask.agent, session: ask.session, since: ask.since, until: ask.until };
-        let (commits, total) = self.engine.history(&at, &filter, ask.page).await?;
-        let glances: Vec<Vec<VersionId>> = commits.iter().map(|(_, commit)| glance(commit)).collect();
-        let mut memories = self.engine.versions(&glances.concat()).await?.into_iter();
-        let entries = commits.into_iter().zip(glances).map(|((id, commit), glance)| {
-            let touched = memories.by_ref().take(glance.len()).flatten();
-            entry(id, &commit, touched.map(|memory| (memory.id, excerpt(&memory, EXCERPT_CHARS))).collect())
+        let filter = CommitFilter {
+            memory,
+            agent: ask.agent,
+            session: ask.session,
+            project: ask.project,
+            since: ask.since,
+            until: ask.until,
+        };
+        let (entries, total) = self.engine.history(&at, &filter, ask.walk, ask.page).await?;
+        Ok(Logged { point: point(&at), commits: self.logged(entries).await?, total, names: Vec::new() })
+    }
+
+    /// Commits as they are shown.
+    pub(super) async fn logged(&self, entries: Vec<CommitEntry>) -> Result<Vec<LogEntry>> {
+        let shown = |entry: &CommitEntry| -> Vec<VersionId> {
+            entry.glance.iter().filter_map(|change| change.after.or(change.before)).collect()
+        };
+        let wanted: Vec<VersionId> = entries.iter().flat_map(shown).collect();
+        let mut memories = self.engine.versions(&wanted).await?.into_iter();
+        let logged = entries.into_iter().map(|item| {
+            let touched = memories.by_ref().take(shown(&item).len()).flatten();
+            let touched = touched.map(|memory| (memory.id, excerpt(&memory, EXCERPT_CHARS))).collect();
+            entry(item, touched)
         });
-        Ok(Logged { commits: entries.collect(), total })
+        Ok(logged.collect())
     }
 }
 
-/// Versions to name: what the commit brought, else what it took away.
-fn glance(commit: &Commit) -> Vec<VersionId> {
-    let shown = if commit.added.is_empty() { &commit.removed } else { &commit.added };
-    shown.iter().take(TOUCHED_MAX).copied().collect()
-}
-
 /// A commit as it is shown.
-pub(super) fn entry(id: CommitId, commit: &Commit, touched: Vec<(MemoryId, String)>) -> LogEntry {
+pub(super) fn entry(from: CommitEntry, touched: Vec<(MemoryId, String)>) -> LogEntry {
     LogEntry {
-        commit: id,
-        parents: commit.parents.clone(),
-        author: commit.author.clone(),
-        verb: commit.verb.to_string(),
-        note: commit.note.clone(),
-        at: commit.at,
-        added: commit.added.len() as u32,
-        removed: commit.removed.len() as u32,
+        commit: from.id,
+        parents: from.bare.parents,
+        author: from.bare.author,
+        verb: from.bare.verb.to_string(),
+        note: from.bare.note,
+        about: from.bare.about,
+        at: from.bare.at,
+        added: from.added,
+        removed: from.removed,
         touched,
     }
 }

@@ -24,7 +24,7 @@ use crate::model::{
     StoreStatus, Version,
 };
 use crate::wire::limits;
-use crate::wire::message::{ClientKind, Place, Shaped, Verified};
+use crate::wire::message::{ClientKind, Place, Point, Shaped, Verified};
 
 /// The verbs over one engine.
 pub struct Service<E> {
@@ -51,7 +51,12 @@ impl Caller {
             ClientKind::Cli => None,
             ClientKind::Shim => Some(self.agent.clone().unwrap_or_else(|| "unnamed agent".to_owned())),
         };
-        Author { agent, agent_version: self.agent_version.clone(), session: self.session.clone() }
+        Author {
+            agent,
+            agent_version: self.agent_version.clone(),
+            session: self.session.clone(),
+            project: self.project.clone(),
+        }
     }
 
     fn origin(&self, source: Option<Source>) -> Origin {
@@ -111,7 +116,7 @@ impl<E: Engine> Service<E> {
 
     /// The head of `main`, fixed for one request.
     async fn head(&self) -> Result<At> {
-        self.engine.resolve(&Revision::Branch(Name::main()), clock::now()).await
+        self.engine.resolve(&Revision::Name(Name::main()), clock::now()).await
     }
 
     async fn shape(&self, versions: Vec<Version>) -> Result<Vec<Shaped>> {
@@ -160,6 +165,11 @@ impl<E: Engine> Service<E> {
         }
         Ok(clean.into_owned())
     }
+}
+
+/// A state as answers name it.
+fn point(at: &At) -> Point {
+    Point { commit: at.commit, name: None, at: at.as_of, live: at.live }
 }
 
 /// A text that may be stored: not empty, not too long.

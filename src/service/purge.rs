@@ -7,7 +7,8 @@ use crate::engine::{At, Engine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lexical;
 use crate::model::{
-    Applied, Change, Expect, Filter, MemoryId, Name, Outcome, Page, Scope, Verb, Version, VersionId, Write,
+    Applied, Change, Expect, Filter, MemoryId, Name, Outcome, Page, Progress, Scope, Verb, Version, VersionId, Work,
+    Write,
 };
 use crate::wire::limits;
 use crate::wire::message::{Purge, PurgeTarget, Purged};
@@ -28,7 +29,10 @@ impl<E: Engine> Service<E> {
             verb: Verb::Purge,
             note,
             at: clock::now(),
-            changes: ids.into_iter().map(|id| Change::Remove { id, expect: Expect::Live }).collect(),
+            work: Work::Changes(ids.into_iter().map(|id| Change::Remove { id, expect: Expect::Live }).collect()),
+            safety: None,
+            names: Vec::new(),
+            progress: Progress::Keep,
             memo: memo.encode(),
             acknowledged: Vec::new(),
         };
@@ -98,6 +102,10 @@ impl<E: Engine> Service<E> {
         let known =
             removed.iter().zip(memories).filter_map(|(id, memory)| memory.map(|memory| Version { id: *id, memory }));
         Ok(Purged {
+            branch: Name::main(),
+            safety: None,
+            erased_versions: 0,
+            erased_memories: 0,
             removed: self.shape(fitting(known.collect())).await?,
             removed_total,
             missing,

@@ -34,7 +34,7 @@ impl<E: Engine> Service<E> {
         }
         let shaped = self.shape(versions).await?.into_iter().zip(scores);
         let hits = shaped.map(|(memory, (score, parts))| Hit { memory, score, parts: ask.explain.then_some(parts) });
-        Ok(Retrieved { hits: hits.collect(), left_out, lexical_only: true })
+        Ok(Retrieved { point: super::point(&at), hits: hits.collect(), left_out, lexical_only: true })
     }
 
     /// How answers to this caller are ranked, before the request's own wishes. A session that is merely

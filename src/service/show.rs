@@ -2,9 +2,9 @@
 
 use super::log::entry;
 use super::{Caller, Service};
-use crate::engine::{Engine, HistoryFilter};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::model::{Commit, CommitId, MemoryId, Page, Version};
+use crate::model::{CommitEntry, CommitFilter, Page, Version, Walk};
 use crate::wire::limits;
 use crate::wire::message::{Past, Show, Shown};
 
@@ -13,10 +13,11 @@ impl<E: Engine> Service<E> {
         let at = self.head().await?;
         let id = self.engine.find(&ask.id).await?;
         let live = self.engine.read(&at, &[id]).await?.into_iter().next().flatten();
-        let filter = HistoryFilter { memory: Some(id), ..HistoryFilter::default() };
-        let (commits, history_total) = self.engine.history(&at, &filter, Page { offset: 0, limit: 0 }).await?;
+        let filter = CommitFilter { memory: Some(id), ..CommitFilter::default() };
+        let (commits, history_total) =
+            self.engine.history(&at, &filter, Walk::All, Page { offset: 0, limit: 0 }).await?;
         let is_live = live.is_some();
-        let (history, newest) = self.past_of(id, commits).await?;
+        let (history, newest) = self.past_of(commits).await?;
         let version = live.or(newest).ok_or_else(|| {
             Error::not_found(format!("memory {} has been erased: only its place in history is left", ask.id))
         })?;
@@ -25,25 +26,26 @@ impl<E: Engine> Service<E> {
         Ok(Shown { memory, is_live, history, history_total })
     }
 
-    /// What each commit made of the memory, as many as fit an answer, and the newest state among them.
-    async fn past_of(&self, id: MemoryId, commits: Vec<(CommitId, Commit)>) -> Result<(Vec<Past>, Option<Version>)> {
+    /// What each commit made of the one memory that the entries are about, as many as fit an answer, and its newest
+    /// state among them.
+    pub(super) async fn past_of(&self, entries: Vec<CommitEntry>) -> Result<(Vec<Past>, Option<Version>)> {
         let (mut newest, mut bytes) = (None, 0);
-        let mut history = Vec::with_capacity(commits.len());
-        for (commit_id, commit) in commits {
-            let added = self.engine.versions(&commit.added).await?;
-            let state = commit.added.iter().zip(added).find_map(|(version, memory)| {
-                memory.filter(|memory| memory.id == id).map(|memory| Version { id: *version, memory })
-            });
-            if newest.is_none() {
-                newest.clone_from(&state);
+        let mut history = Vec::with_capacity(entries.len());
+        for item in entries {
+            let after = item.glance.first().and_then(|change| change.after);
+            let memory = match after {
+                Some(id) => self.engine.versions(&[id]).await?.pop().flatten(),
+                None => None,
+            };
+            if let (None, Some(id), Some(memory)) = (&newest, after, &memory) {
+                newest = Some(Version { id, memory: memory.clone() });
             }
-            let memory = state.map(|state| state.memory);
             bytes += memory.as_ref().map_or(0, |memory| memory.text.len());
             if bytes > limits::RESULT_TEXTS_BYTES_MAX {
                 break;
             }
             history.push(Past {
-                commit: entry(commit_id, &commit, Vec::new()),
+                commit: entry(item, Vec::new()),
                 trust: memory.as_ref().map(|memory| memory.trust),
                 confidence: memory.as_ref().map(|memory| memory.confidence),
                 text: memory.map(|memory| memory.text),

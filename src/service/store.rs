@@ -6,8 +6,8 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::{
-    Applied, Change, Filter, Kind, Masked, Memory, MemoryId, Name, Outcome, ProjectId, Scope, Source, Trust, Verb,
-    Version, VersionId, Write,
+    Applied, Change, Filter, Kind, Masked, Memory, MemoryId, Name, Outcome, Progress, ProjectId, Scope, Source, Trust,
+    Verb, Version, VersionId, Work, Write,
 };
 use crate::search;
 use crate::wire::limits;
@@ -32,7 +32,10 @@ impl<E: Engine> Service<E> {
             verb: Verb::Store,
             note: None,
             at: memory.created_at,
-            changes: vec![Change::Store(memory)],
+            work: Work::Changes(vec![Change::Store(memory)]),
+            safety: None,
+            names: Vec::new(),
+            progress: Progress::Keep,
             memo: memo.encode(),
             acknowledged: Vec::new(),
         };
@@ -104,7 +107,7 @@ impl<E: Engine> Service<E> {
                 Similar { memory, percent }
             })
             .collect();
-        Ok(Stored { stored, is_duplicate, similar, masked: memo.masked, commit: applied.commit })
+        Ok(Stored { branch: Name::main(), stored, is_duplicate, similar, masked: memo.masked, commit: applied.commit })
     }
 }
 

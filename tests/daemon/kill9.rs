@@ -102,7 +102,7 @@ fn contents(home: &Home) -> (HashMap<String, u32>, u64) {
         for check in &checks {
             assert!(check.problems.is_empty(), "{check:?}");
         }
-        let at = store.resolve(&Revision::Branch(Name::main()), Time::MAX).await.unwrap();
+        let at = store.resolve(&Revision::Name(Name::main()), Time::MAX).await.unwrap();
         let mut found = HashMap::new();
         let mut offset = 0;
         loop {

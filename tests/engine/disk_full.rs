@@ -33,7 +33,7 @@ fn script() -> Vec<(OpId, Write)> {
 }
 
 async fn check(engine: &Embedded, script: &[(OpId, Write)]) {
-    let at = engine.resolve(&Revision::Branch(Name::main()), clock::now()).await.unwrap();
+    let at = engine.resolve(&Revision::Name(Name::main()), clock::now()).await.unwrap();
     assert_eq!(at.live, 1, "the script leaves one memory");
     for (op, _) in script {
         assert!(engine.replayed(*op).await.unwrap().is_some(), "an acknowledged write is gone");

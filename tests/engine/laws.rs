@@ -5,10 +5,12 @@ use std::sync::Arc;
 use memoria::clock;
 use memoria::engine::conformance as laws;
 use memoria::engine::conformance::samples::{ALL, apply, memory, op, write};
-use memoria::engine::{At, Engine, HistoryFilter};
+use memoria::engine::{At, Engine};
 use memoria::error::ErrorKind;
 use memoria::lexical;
-use memoria::model::{Change, CommitId, Expect, Filter, Memory, Name, OpId, Query, Revision, Time, Verb, Write};
+use memoria::model::{
+    Change, CommitFilter, CommitId, Expect, Filter, Memory, Name, OpId, Query, Revision, Time, Verb, Walk, Write,
+};
 
 use crate::{Rng, open, runtime, seed};
 
@@ -28,7 +30,7 @@ macro_rules! tests_of {
 memoria::engine_laws!(tests_of);
 
 async fn head(engine: &impl Engine) -> At {
-    engine.resolve(&Revision::Branch(Name::main()), clock::now()).await.unwrap()
+    engine.resolve(&Revision::Name(Name::main()), clock::now()).await.unwrap()
 }
 
 /// Everything that a reader can see at a revision.
@@ -40,7 +42,7 @@ async fn view(engine: &impl Engine, at: &At) -> String {
         let query = Query { terms, filter: Filter::default(), limit: 20, around: 2 };
         out += &format!("{:?}\n", engine.candidates(at, &query).await.unwrap());
     }
-    out += &format!("{:?}", engine.history(at, &HistoryFilter::default(), ALL).await.unwrap());
+    out += &format!("{:?}", engine.history(at, &CommitFilter::default(), Walk::Branch, ALL).await.unwrap());
     out
 }
 
@@ -141,13 +143,13 @@ fn thirty_two_writers_lose_nothing_and_make_one_linear_history() {
             acknowledged.extend(writer.await.unwrap());
         }
         let at = head(&*engine).await;
-        let (history, total) = engine.history(&at, &HistoryFilter::default(), ALL).await.unwrap();
+        let (history, total) = engine.history(&at, &CommitFilter::default(), Walk::Branch, ALL).await.unwrap();
         assert_eq!((total, at.live), (WRITERS * WRITES + 1, WRITERS * WRITES));
         for pair in history.windows(2) {
-            assert_eq!(pair[0].1.parents, [pair[1].0], "history is not one line");
-            assert_eq!(pair[0].1.added.len(), 1, "one commit holds two writers' work");
+            assert_eq!(pair[0].bare.parents, [pair[1].id], "history is not one line");
+            assert_eq!(pair[0].added, 1, "one commit holds two writers' work");
         }
-        let mut found: Vec<_> = history[..history.len() - 1].iter().map(|(id, _)| *id).collect();
+        let mut found: Vec<_> = history[..history.len() - 1].iter().map(|entry| entry.id).collect();
         found.sort_unstable();
         acknowledged.sort_unstable();
         assert_eq!(found, acknowledged);

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use memoria::clock;
+use memoria::engine::Engine;
 use memoria::engine::conformance::samples::{ALL, memory as sample, op, write};
 use memoria::engine::embedded::Embedded;
-use memoria::engine::{Engine, HistoryFilter};
 use memoria::error::ErrorKind;
 use memoria::model::{
-    Change, CommitId, Expect, Filter, Memory, MemoryId, Name, OpId, Outcome, ProjectId, Revision, Verb, VersionId,
-    Write,
+    Change, CommitFilter, CommitId, Expect, Filter, Memory, MemoryId, Name, OpId, Outcome, ProjectId, Revision, Verb,
+    VersionId, Walk, Write,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -245,12 +245,12 @@ async fn run(actions: Vec<Action>) -> Result<(), TestCaseError> {
                 engine = open(&disk, &index);
             }
         }
-        let head = agrees(&engine, Revision::Branch(Name::main()), &model.state).await?;
+        let head = agrees(&engine, Revision::Name(Name::main()), &model.state).await?;
         prop_assert!(model.commits.last().is_none_or(|(last, _)| *last == head));
     }
-    let at = engine.resolve(&Revision::Branch(Name::main()), clock::now()).await.unwrap();
-    let (history, _) = engine.history(&at, &HistoryFilter::default(), ALL).await.unwrap();
-    let found: Vec<CommitId> = history.iter().rev().skip(1).map(|(id, _)| *id).collect();
+    let at = engine.resolve(&Revision::Name(Name::main()), clock::now()).await.unwrap();
+    let (history, _) = engine.history(&at, &CommitFilter::default(), Walk::Branch, ALL).await.unwrap();
+    let found: Vec<CommitId> = history.iter().rev().skip(1).map(|entry| entry.id).collect();
     let expected: Vec<CommitId> = model.commits.iter().map(|(id, _)| *id).collect();
     prop_assert_eq!(found, expected);
     for check in engine.verify().await.unwrap() {

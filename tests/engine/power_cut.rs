@@ -5,11 +5,13 @@ use std::io;
 use std::path::Path;
 
 use memoria::clock;
+use memoria::engine::Engine;
 use memoria::engine::conformance::samples::{ALL, memory, op, write};
 use memoria::engine::embedded::Embedded;
-use memoria::engine::{Engine, HistoryFilter};
 use memoria::error::Result;
-use memoria::model::{Applied, Change, Expect, Memory, MemoryId, Name, OpId, Outcome, Revision, Verb};
+use memoria::model::{
+    Applied, Change, CommitFilter, Expect, Memory, MemoryId, Name, OpId, Outcome, Revision, Verb, Walk,
+};
 
 use crate::disks::{Disk, Fault, Lasts};
 use crate::{CACHE_BYTES, Rng, rounds, runtime, seed};
@@ -67,8 +69,8 @@ async fn write_until_cut(engine: &Embedded, disk: &Disk, rng: &mut Rng) -> Vec<A
 /// What of the acknowledged is not as it was said to be.
 async fn lost(engine: &Embedded, acknowledged: &[Acknowledged]) -> Vec<String> {
     let mut lost = Vec::new();
-    let at = engine.resolve(&Revision::Branch(Name::main()), clock::now()).await.unwrap();
-    let (history, _) = engine.history(&at, &HistoryFilter::default(), ALL).await.unwrap();
+    let at = engine.resolve(&Revision::Name(Name::main()), clock::now()).await.unwrap();
+    let (history, _) = engine.history(&at, &CommitFilter::default(), Walk::Branch, ALL).await.unwrap();
     for done in acknowledged {
         let known = engine.replayed(done.op).await.unwrap();
         if known.as_ref().map(|known| (&known.outcomes, known.commit))
@@ -76,7 +78,7 @@ async fn lost(engine: &Embedded, acknowledged: &[Acknowledged]) -> Vec<String> {
         {
             lost.push(format!("the reply to {:?}: {known:?}", done.op));
         }
-        if !done.applied.commit.is_none_or(|commit| history.iter().any(|(id, _)| *id == commit)) {
+        if !done.applied.commit.is_none_or(|commit| history.iter().any(|entry| entry.id == commit)) {
             lost.push(format!("the commit of {:?}", done.op));
         }
         if let [Outcome::Stored { version, .. } | Outcome::Replaced { after: version, .. }] = done.applied.outcomes[..]

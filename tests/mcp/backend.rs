@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use memoria::error::{Error, Result};
 use memoria::mcp::{Answer, Backend, Session};
-use memoria::model::{Kind, Memory, MemoryId, OpId, Origin, Source, Time, Trust, VersionId};
+use memoria::model::{CommitId, Kind, Memory, MemoryId, Name, OpId, Origin, Source, Time, Trust, VersionId};
 use memoria::wire::message::{
-    Corrected, Hit, Listed, PurgeTarget, Purged, Request, Response, Retrieved, Shaped, Stored,
+    Corrected, Hit, Listed, Point, PurgeTarget, Purged, Request, Response, Retrieved, Shaped, Stored,
 };
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -99,6 +99,7 @@ impl Fake {
                 memory.tags = store.tags.into_iter().collect();
                 self.0.memories.lock().unwrap().push(memory.clone());
                 Ok(Response::Stored(Stored {
+                    branch: Name::main(),
                     stored: shaped(memory),
                     is_duplicate: false,
                     similar: Vec::new(),
@@ -112,15 +113,16 @@ impl Fake {
                     .into_iter()
                     .map(|memory| Hit { memory: shaped(memory), score: 0.5, parts: None })
                     .collect();
-                Ok(Response::Retrieved(Retrieved { hits, left_out: 2, lexical_only: true }))
+                Ok(Response::Retrieved(Retrieved { point: point(), hits, left_out: 2, lexical_only: true }))
             }
             Request::List(list) => {
                 let memories = self.0.memories.lock().unwrap().clone();
                 let total = memories.len() as u32;
                 let page = memories.into_iter().skip(list.page.offset as usize).take(list.page.limit as usize);
-                Ok(Response::Listed(Listed { memories: page.map(shaped).collect(), total }))
+                Ok(Response::Listed(Listed { point: point(), memories: page.map(shaped).collect(), total }))
             }
             Request::Correct(correct) => Ok(Response::Corrected(Corrected {
+                branch: Name::main(),
                 memory: shaped(memory(&correct.text)),
                 before: "what it said".to_owned(),
                 is_unchanged: false,
@@ -133,6 +135,10 @@ impl Fake {
                     _ => Vec::new(),
                 };
                 Ok(Response::Purged(Purged {
+                    branch: Name::main(),
+                    safety: None,
+                    erased_versions: 0,
+                    erased_memories: 0,
                     removed: vec![shaped(memory("gone"))],
                     removed_total: 1,
                     missing,
@@ -187,4 +193,8 @@ impl Agent {
         self.send(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
         answer["result"].take()
     }
+}
+
+fn point() -> Point {
+    Point { commit: CommitId([5; 32]), name: Some(Name::main()), at: Time(0), live: 1 }
 }

@@ -5,8 +5,8 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::model::{
-    Applied, Author, Change, Confidence, Kind, Memory, MemoryId, Name, OpId, Origin, Page, SessionId, Source, Trust,
-    Verb, Write,
+    Applied, Author, Change, Confidence, Kind, Memory, MemoryId, Name, OpId, Origin, Page, Progress, SessionId, Source,
+    Trust, Verb, Work, Write,
 };
 
 /// All of a listing.
@@ -43,9 +43,21 @@ pub fn memory(text: &str) -> Memory {
 
 /// A write on `main`, made now.
 pub fn write(verb: Verb, changes: Vec<Change>) -> Result<Write> {
-    let author = Author { agent: Some("laws".into()), agent_version: None, session: SessionId::new("laws")? };
-    let (branch, at) = (Name::main(), clock::now());
-    Ok(Write { branch, author, verb, note: None, at, changes, memo: b"memo".to_vec(), acknowledged: vec![] })
+    let author =
+        Author { agent: Some("laws".into()), agent_version: None, session: SessionId::new("laws")?, project: None };
+    Ok(Write {
+        branch: Name::main(),
+        author,
+        verb,
+        note: None,
+        at: clock::now(),
+        work: Work::Changes(changes),
+        safety: None,
+        names: vec![],
+        progress: Progress::Keep,
+        memo: b"memo".to_vec(),
+        acknowledged: vec![],
+    })
 }
 
 /// An operation id that nobody used before.

@@ -28,11 +28,12 @@ use tokio::sync::{mpsc, oneshot};
 use self::draft::Step;
 use self::store::{Opener, Store};
 use self::writer::{Job, Order, QUEUE_WRITES_MAX, Writer};
-use super::{At, Engine, HistoryFilter};
+use super::{At, Engine, Erase, Names};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    Applied, Candidates, Check, Commit, CommitId, Filter, Listing, Memory, MemoryId, Name, OpId, Page, Query, Revision,
-    StoreStatus, Time, Version, VersionId, Write,
+    Applied, Candidates, Check, Commit, CommitEntry, CommitFilter, CommitId, Compacted, Diff, Erased, Filter, Listing,
+    Memory, MemoryId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref, Revision, Scan, StoreStatus, Time, Version,
+    VersionId, Walk, Work, Write,
 };
 
 /// More look-ups than this go to a thread that may block.
@@ -129,7 +130,7 @@ impl Engine for Embedded {
     }
 
     async fn resolve(&self, revision: &Revision, now: Time) -> Result<At> {
-        if let Revision::Branch(_) = revision {
+        if let Revision::Name(_) = revision {
             return self.store.resolve(revision, now);
         }
         let revision = revision.clone();
@@ -141,7 +142,9 @@ impl Engine for Embedded {
     }
 
     async fn apply(&self, op: OpId, mut write: Write) -> Result<Applied> {
-        let changes = std::mem::take(&mut write.changes);
+        let Work::Changes(changes) = std::mem::replace(&mut write.work, Work::Changes(Vec::new())) else {
+            return Err(Error::internal("plans are not applied yet"));
+        };
         let is_small = changes.len() <= PREPARED_INLINE_MAX;
         let prepare = move || changes.into_iter().map(Step::from).collect::<Vec<_>>();
         let steps = if is_small { prepare() } else { self.blocking(move |_| Ok(prepare())).await? };
@@ -175,9 +178,62 @@ impl Engine for Embedded {
         self.blocking(move |store| store.containing(&at, &terms, &filter, limit)).await
     }
 
-    async fn history(&self, at: &At, filter: &HistoryFilter, page: Page) -> Result<(Vec<(CommitId, Commit)>, u32)> {
+    async fn history(
+        &self,
+        at: &At,
+        filter: &CommitFilter,
+        _walk: Walk,
+        page: Page,
+    ) -> Result<(Vec<CommitEntry>, u32)> {
         let (at, filter) = (at.clone(), filter.clone());
         self.blocking(move |store| store.history(&at, &filter, page)).await
+    }
+
+    async fn commit(&self, id: CommitId) -> Result<Commit> {
+        self.blocking(move |store| store.commit(id)).await
+    }
+
+    async fn diff(&self, _from: &At, _to: &At, _filter: &Filter, _page: Page) -> Result<Diff> {
+        Err(Error::internal("not built yet"))
+    }
+
+    async fn plan(&self, _at: &At, _plan: &Plan, _page: Page) -> Result<Planned> {
+        Err(Error::internal("not built yet"))
+    }
+
+    async fn pending(&self, _branch: &Name) -> Result<Option<Pending>> {
+        Ok(None)
+    }
+
+    async fn scan(&self, _at: &At, _filter: &Filter, _start: u64, _limit: u32) -> Result<Scan> {
+        Err(Error::internal("not built yet"))
+    }
+
+    async fn names(&self, _wanted: Names) -> Result<Vec<Ref>> {
+        let head = self.store.head(&Name::main())?;
+        Ok(vec![Ref {
+            name: Name::main(),
+            kind: crate::model::NameKind::Branch,
+            commit: head.id,
+            live: head.live,
+            note: None,
+            protection: crate::model::Protection::Open,
+            created_at: head.moved_at,
+            moved_at: head.moved_at,
+            is_deleted: false,
+        }])
+    }
+
+    async fn erase(&self, _op: OpId, _erase: Erase) -> Result<Erased> {
+        Err(Error::internal("not built yet"))
+    }
+
+    async fn compact(&self, _before: Time) -> Result<Compacted> {
+        Err(Error::internal("not built yet"))
+    }
+
+    async fn repair(&self) -> Result<Vec<Check>> {
+        Err(Error::internal("not built yet"))
     }
 
     async fn find(&self, prefix: &str) -> Result<MemoryId> {
@@ -188,10 +244,6 @@ impl Engine for Embedded {
     async fn short_lens(&self, ids: &[MemoryId]) -> Result<Vec<u8>> {
         let ids = ids.to_vec();
         self.looking_up(ids.len(), move |store| store.short_lens(&ids)).await
-    }
-
-    async fn branches(&self) -> Result<Vec<(Name, CommitId)>> {
-        Ok(self.store.branches())
     }
 
     fn acknowledge(&self, ops: Vec<OpId>) {

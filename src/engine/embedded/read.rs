@@ -11,12 +11,12 @@ use super::tables::{
     VersionRow, WIDE, numbers_of, pair, unpair,
 };
 use super::writer::{replay, stood_at};
-use crate::engine::{At, HistoryFilter};
+use crate::engine::At;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::id::hex;
 use crate::model::{
-    Applied, Candidate, Candidates, Commit, CommitId, Filter, Listing, Memory, MemoryId, Name, OpId, Page, Query,
-    Revision, StoreStatus, Time, Version, VersionId,
+    Applied, Candidate, Candidates, Commit, CommitEntry, CommitFilter, CommitId, Filter, Listing, Memory, MemoryId,
+    Name, OpId, Page, Query, Revision, StoreStatus, Time, Version, VersionId,
 };
 
 /// The shortest prefix of an id that is accepted, in hex digits.
@@ -25,7 +25,7 @@ const PREFIX_DIGITS_MIN: usize = 8;
 impl Store {
     pub(super) fn resolve(&self, revision: &Revision, now: Time) -> Result<At> {
         match revision {
-            Revision::Branch(name) => {
+            Revision::Name(name) => {
                 let head = self.head(name)?;
                 Ok(At { commit: head.id, as_of: now, live: head.live, tokens: head.tokens, state: head.state })
             }
@@ -129,19 +129,14 @@ impl Store {
         }
     }
 
-    pub(super) fn history(
-        &self,
-        at: &At,
-        filter: &HistoryFilter,
-        page: Page,
-    ) -> Result<(Vec<(CommitId, Commit)>, u32)> {
+    pub(super) fn history(&self, at: &At, filter: &CommitFilter, page: Page) -> Result<(Vec<CommitEntry>, u32)> {
         let truth = self.snapshot()?;
         let commits = truth.open(COMMITS)?;
         let from = number_of(&truth, at.commit)?;
         let limit = if page.limit == 0 { usize::MAX } else { page.limit as usize };
         let part = |numbers: Vec<u32>| {
             let numbers = numbers.into_iter().skip(page.offset as usize).take(limit);
-            numbers.map(|number| commit_of(&truth, number)).collect::<Result<Vec<_>>>()
+            numbers.map(|number| entry_of(&truth, number)).collect::<Result<Vec<_>>>()
         };
         let is_plain =
             filter.agent.is_none() && filter.session.is_none() && filter.since.is_none() && filter.until.is_none();
@@ -161,6 +156,11 @@ impl Store {
         }
         let total = wanted.len() as u32;
         Ok((part(wanted)?, total))
+    }
+
+    pub(super) fn commit(&self, id: CommitId) -> Result<Commit> {
+        let truth = self.snapshot()?;
+        Ok(commit_of(&truth, number_of(&truth, id)?)?.1)
     }
 
     pub(super) fn find(&self, prefix: &str) -> Result<MemoryId> {
@@ -196,10 +196,6 @@ impl Store {
         ids.iter().map(one).collect()
     }
 
-    pub(super) fn branches(&self) -> Vec<(Name, CommitId)> {
-        self.heads().iter().map(|(name, head)| (name.clone(), head.id)).collect()
-    }
-
     pub(super) fn status(&self) -> Result<StoreStatus> {
         let truth = self.snapshot()?;
         let head = self.head(&Name::main())?;
@@ -208,6 +204,8 @@ impl Store {
             memories: head.live,
             by_kind: self.index.by_kind(&head.state),
             branches: self.heads().len() as u32,
+            snapshots: 0,
+            unreachable: 0,
             commits: next_number(&truth.open(COMMITS)?)?,
             versions: next_number(&truth.open(VERSIONS)?)?,
             truth_bytes: self.truth_bytes()?,
@@ -218,7 +216,7 @@ impl Store {
     }
 }
 
-impl HistoryFilter {
+impl CommitFilter {
     fn wants(&self, commit: &Commit) -> bool {
         self.agent.as_ref().is_none_or(|agent| commit.author.agent.as_ref() == Some(agent))
             && self.session.as_ref().is_none_or(|session| commit.author.session == *session)
@@ -302,6 +300,13 @@ pub fn commit_of(truth: &Snapshot, number: u32) -> Result<(CommitId, Commit)> {
     Ok((row.id(), commit))
 }
 
+fn entry_of(truth: &Snapshot, number: u32) -> Result<CommitEntry> {
+    let (id, commit) = commit_of(truth, number)?;
+    let (added, removed) = (commit.added.len() as u32, commit.removed.len() as u32);
+    let bare = Commit { added: Vec::new(), removed: Vec::new(), ..commit };
+    Ok(CommitEntry { id, bare, added, removed, glance: Vec::new() })
+}
+
 pub fn version_id(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Result<VersionId> {
     match versions.get(vid)? {
         Some(row) => Ok(VersionRow::decode(row.value())?.id()),
@@ -320,7 +325,7 @@ pub fn delta_of(truth: &Snapshot, number: u32, row: &CommitRow) -> Result<Delta>
 }
 
 /// A page of everything, without looking at what lies before it.
-fn plain_history(truth: &Snapshot, from: u32, total: u32, page: Page) -> Result<Vec<(CommitId, Commit)>> {
+fn plain_history(truth: &Snapshot, from: u32, total: u32, page: Page) -> Result<Vec<CommitEntry>> {
     let commits = truth.open(COMMITS)?;
     if page.offset >= total {
         return Ok(Vec::new());
@@ -331,7 +336,7 @@ fn plain_history(truth: &Snapshot, from: u32, total: u32, page: Page) -> Result<
     let mut out = Vec::new();
     for _ in 0..wanted {
         let Some(number) = next else { break };
-        out.push(commit_of(truth, number)?);
+        out.push(entry_of(truth, number)?);
         next = tables::place_of(&commits, number)?.parents[0];
     }
     Ok(out)

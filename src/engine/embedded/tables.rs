@@ -317,7 +317,15 @@ impl Reply {
         let commit = from.optional(|from| from.array().map(CommitId))?;
         let len = from.u32()?;
         let outcomes = (0..len).map(|_| outcome(&mut from)).collect::<Result<Vec<_>>>()?;
-        Ok(Self::Kept { at, applied: Applied { commit, outcomes, memo: from.0.to_vec(), is_replay: true } })
+        let applied = Applied {
+            commit,
+            outcomes,
+            counts: Default::default(),
+            names: Vec::new(),
+            memo: from.0.to_vec(),
+            is_replay: true,
+        };
+        Ok(Self::Kept { at, applied })
     }
 }
 

@@ -97,9 +97,10 @@ pub fn initialise(database: &Database) -> Result<()> {
             parents: vec![],
             added: vec![],
             removed: vec![],
-            author: Author { agent: None, agent_version: None, session: SessionId::new("memoria")? },
+            author: Author { agent: None, agent_version: None, session: SessionId::new("memoria")?, project: None },
             verb: Verb::Init,
             note: None,
+            about: vec![],
             at,
             op: OpId { nonce: meta.store, line: 0 },
         };
@@ -324,7 +325,8 @@ fn one(tables: &mut Tables, batch: &mut Batch, order: Order) -> Result<Result<Ap
         commit = Some(next.id);
         batch.heads.insert(write.branch, next);
     }
-    let applied = Applied { commit, outcomes, memo: write.memo, is_replay: false };
+    let (counts, names) = Default::default();
+    let applied = Applied { commit, outcomes, counts, names, memo: write.memo, is_replay: false };
     tables.ops.insert(&op.to_bytes(), Reply::encode(write.at, &applied).as_slice())?;
     batch.fresh.extend(drafted.fresh.into_iter().map(|(vid, fresh)| (vid, fresh.memory)));
     batch.is_changed = true;
@@ -410,6 +412,7 @@ fn commit_of(head: &Head, op: OpId, write: &Write, drafted: &Draft) -> Commit {
         author: write.author.clone(),
         verb: write.verb,
         note: write.note.clone(),
+        about: Vec::new(),
         at: write.at,
         op,
     }
