@@ -86,6 +86,16 @@ words!(
     }
 );
 
+words!(
+    /// Which tools an agent is shown. Every tool answers when it is called.
+    Profile {
+        /// The twelve that an agent needs in daily work.
+        Core = "core",
+        /// All of them.
+        Full = "full",
+    }
+);
+
 macro_rules! settings {
     ($($(#[doc = $section_doc:literal])* $section:ident: $struct:ident {
         $($(#[doc = $doc:literal])* $key:ident: $type:ty = $default:expr $(, $low:literal to $high:literal)?;)*
@@ -148,6 +158,11 @@ settings! {
     store: Store {
         /// Megabytes of the store that are held in memory.
         cache_mb: u32 = 8, 1 to 4_096;
+        /// How many snapshots are kept of those that are made by themselves before a merge; as many before a
+        /// rollback, and before a purge.
+        safety_snapshots: u32 = 10, 1 to 1_000;
+        /// Days for which a deleted branch or snapshot can be brought back.
+        grace_days: u32 = 30, 0 to 3_650;
     }
     /// What a question finds.
     search: Search {
@@ -155,6 +170,11 @@ settings! {
         top_k: u32 = 5, 1 to 100;
         /// Share of the question that a memory must answer to be shown. 0 shows whatever shares a word with it.
         min_score: f64 = 0.1, 0 to 1;
+    }
+    /// What agents see.
+    mcp: Mcp {
+        /// The tools that an agent is shown: "core" has those of daily work, "full" all. Every tool answers when called.
+        profile: Profile = Profile::Core;
     }
     /// What is kept out of the memory.
     guard: Guard {
