@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::commit::{Author, Verb};
 use super::id::{CommitId, MemoryId, OpId, VersionId};
-use super::memory::{Memory, Source};
+use super::memory::{Memory, Source, Version};
 use super::name::{Name, NameChange, Ref};
 use super::query::CommitFilter;
 use super::time::Time;
@@ -187,10 +187,12 @@ pub enum Outcome {
 pub struct Applied {
     /// `None` when nothing changed.
     pub commit: Option<CommitId>,
-    /// Of [`Work::Changes`]; empty for a plan.
+    /// Of [`Work::Changes`]; empty for a plan, and in the replay of a wide write (more than 1,000 changes).
     pub outcomes: Vec<Outcome>,
-    /// Of a plan: what it did, or under [`Rule::Fail`] would do but for its conflicts.
+    /// What it did; of a plan with open conflicts under [`Rule::Fail`], what it would do but for these.
     pub counts: Counts,
+    /// Of a merge: what of it had been merged before.
+    pub merged: Option<Merged>,
     /// What the write's name changes came to, in their order; the safety snapshot, if one was made, first.
     pub names: Vec<Ref>,
     pub memo: Vec<u8>,
@@ -238,6 +240,8 @@ pub struct Planned {
     pub counts: Counts,
     /// A page of what would change, as in [`Diff`].
     pub differences: Vec<Difference>,
+    /// Versions that do not exist yet, among the page's differences.
+    pub fresh: Vec<Version>,
     /// Every conflict that no rule and no resolution settles.
     pub conflicts: Vec<Conflict>,
     /// Every memory that is kept: what it is now, and what the oldest selected commit found.

@@ -321,6 +321,7 @@ impl Reply {
             commit,
             outcomes,
             counts: Default::default(),
+            merged: None,
             names: Vec::new(),
             memo: from.0.to_vec(),
             is_replay: true,

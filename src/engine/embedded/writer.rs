@@ -326,7 +326,7 @@ fn one(tables: &mut Tables, batch: &mut Batch, order: Order) -> Result<Result<Ap
         batch.heads.insert(write.branch, next);
     }
     let (counts, names) = Default::default();
-    let applied = Applied { commit, outcomes, counts, names, memo: write.memo, is_replay: false };
+    let applied = Applied { commit, outcomes, counts, merged: None, names, memo: write.memo, is_replay: false };
     tables.ops.insert(&op.to_bytes(), Reply::encode(write.at, &applied).as_slice())?;
     batch.fresh.extend(drafted.fresh.into_iter().map(|(vid, fresh)| (vid, fresh.memory)));
     batch.is_changed = true;
