@@ -335,8 +335,8 @@ pub enum Doomed {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diff {
-    /// As in [`View::at`].
-    pub from: String,
+    /// As in [`View::at`]; the session's branch where `None`, as it is now.
+    pub from: Option<String>,
     /// The session's branch where `None`.
     pub to: Option<String>,
     /// The branch that times mean; the session's where `None`.
@@ -410,7 +410,8 @@ pub struct Pick {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Apply {
-    pub from: String,
+    /// As in [`View::at`]; where `None`, the branch that is applied to, as it is now.
+    pub from: Option<String>,
     pub to: String,
     /// Ids or prefixes; all that differs where empty.
     pub ids: Vec<String>,
