@@ -4,10 +4,12 @@
 //! `tables` is the layout on disk, `store` what is open, `writer` and `draft` how truth changes, `read` and `verify`
 //! what is asked of it, `disk` the file below redb, `index` the derived data.
 
+mod diff;
 mod disk;
 mod draft;
 mod faults;
 pub mod index;
+mod plan;
 mod read;
 mod store;
 mod tables;
@@ -193,12 +195,14 @@ impl Engine for Embedded {
         self.blocking(move |store| store.commit(id)).await
     }
 
-    async fn diff(&self, _from: &At, _to: &At, _filter: &Filter, _page: Page) -> Result<Diff> {
-        Err(Error::internal("not built yet"))
+    async fn diff(&self, from: &At, to: &At, filter: &Filter, page: Page) -> Result<Diff> {
+        let (from, to, filter) = (from.clone(), to.clone(), filter.clone());
+        self.blocking(move |store| store.diff(&from, &to, &filter, page)).await
     }
 
-    async fn plan(&self, _at: &At, _plan: &Plan, _page: Page) -> Result<Planned> {
-        Err(Error::internal("not built yet"))
+    async fn plan(&self, at: &At, plan: &Plan, page: Page) -> Result<Planned> {
+        let (at, plan) = (at.clone(), plan.clone());
+        self.blocking(move |store| Ok(store.work_out(&at, &plan, page)?.planned)).await
     }
 
     async fn pending(&self, _branch: &Name) -> Result<Option<Pending>> {
