@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use memoria::engine::embedded::index::{Found, Index, Matches, Watermark};
+use memoria::engine::embedded::index::{Entry, Found, Index, Matches, Watermark};
 use memoria::error::ErrorKind;
 use memoria::lexical::{self, bm25};
 use memoria::model::{
@@ -43,6 +43,12 @@ fn memory(vid: u32, text: &str) -> Memory {
     }
 }
 
+fn entry(vid: u32, memory: &Memory) -> Entry {
+    let mut version = [0; 32];
+    version[..4].copy_from_slice(&vid.to_le_bytes());
+    Entry::whole(memory.clone(), VersionId(version), vid)
+}
+
 /// An index over these memories, and all of them as the state.
 struct Store {
     folder: tempfile::TempDir,
@@ -59,7 +65,7 @@ impl Store {
     fn of(memories: Vec<Memory>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let index = Index::open(&folder.path().join("index"), truth(memories.len() as u32)).unwrap();
-        memories.iter().enumerate().for_each(|(vid, memory)| index.add(vid as u32, memory));
+        memories.iter().enumerate().for_each(|(vid, memory)| index.add(vid as u32, &entry(vid as u32, memory)));
         let state = (0..memories.len() as u32).collect();
         Self { folder, index, memories, state }
     }
@@ -79,12 +85,12 @@ impl Store {
 
     fn catch_up(&self) {
         let next = self.memories.len() as u32;
-        self.index.catch_up(next, |vid| Ok(Some(self.memories[vid as usize].clone()))).unwrap();
+        self.index.catch_up(next, |vid| Ok(Some(entry(vid, &self.memories[vid as usize])))).unwrap();
     }
 
     fn rebuild(&self) {
         let next = self.memories.len() as u32;
-        self.index.rebuild(|| Ok((next, |vid| Ok(Some(self.memories[vid as usize].clone()))))).unwrap();
+        self.index.rebuild(|| Ok((next, |vid| Ok(Some(entry(vid, &self.memories[vid as usize])))))).unwrap();
     }
 
     fn tokens(&self) -> u64 {
@@ -187,7 +193,7 @@ fn a_fresh_write_is_found_at_once() {
     let mut store = Store::texts(&["The cache lives for five minutes", "Deploys happen on Fridays"]);
     store.index.flush().unwrap();
     let fresh = memory(2, "The linter forbids unwrap");
-    store.index.add(2, &fresh);
+    store.index.add(2, &entry(2, &fresh));
     store.memories.push(fresh);
     store.state.insert(2);
     assert_eq!(store.ask("what does the linter forbid"), [2]);
@@ -223,7 +229,8 @@ fn filters_judge_every_column_before_and_after_a_restart() {
     all[5].expires_at = Some(NOW);
     let mut store = Store::of(all);
     for _ in 0..2 {
-        let all = |filter: Filter| store.index.filter(&store.state, &filter, NOW).into_iter().collect::<Vec<u32>>();
+        let all =
+            |filter: Filter| store.index.filter(&store.state, &filter, NOW).unwrap().into_iter().collect::<Vec<u32>>();
         assert_eq!(all(Filter::default()), [0, 1, 2, 3, 4], "an expired memory is not there");
         let ours = Scope::Project(ProjectId::new("ours").unwrap());
         assert_eq!(all(Filter { scope: ours, ..Filter::default() }), [0, 2, 3, 4]);
@@ -236,9 +243,9 @@ fn filters_judge_every_column_before_and_after_a_restart() {
         assert!(all(Filter { session: SessionId::new("t").ok(), ..Filter::default() }).is_empty());
         assert_eq!(all(Filter { until: Some(Time(6)), ..Filter::default() }), [4]);
         assert_eq!(all(Filter { since: Some(Time(6)), ..Filter::default() }), [0, 1, 2, 3]);
-        assert_eq!(store.index.newest(&store.state, 0, 2), [0, 1]);
-        assert_eq!(store.index.newest(&store.state, 4, 0), [5, 4]);
-        assert_eq!(store.index.by_kind(&store.state), [(Kind::Semantic, 6)]);
+        assert_eq!(store.index.newest(&store.state, 0, 2).unwrap(), [0, 1]);
+        assert_eq!(store.index.newest(&store.state, 4, 0).unwrap(), [5, 4]);
+        assert_eq!(store.index.by_kind(&store.state).unwrap(), [(Kind::Semantic, 6)]);
         let apple = lexical::terms("apple");
         let (some, total) = store.index.containing(&store.state, &apple, &Filter::default(), NOW, 2).unwrap();
         assert_eq!((some, total), (vec![0, 1], 5));
@@ -360,7 +367,7 @@ proptest! {
         // An index that is opened before its store has versions learns of them by `add`.
         store.index = Index::open(&store.path(), truth(0)).unwrap();
         for (memory, vid) in memories.into_iter().zip(0..) {
-            store.index.add(vid, &memory);
+            store.index.add(vid, &entry(vid, &memory));
             store.memories.push(memory);
             if flushes.contains(&(vid as usize)) {
                 store.index.flush().unwrap();
@@ -374,7 +381,7 @@ proptest! {
         let expected = scan(&store, &query);
         prop_assert_eq!(store.matches(&query), expected.clone());
         let audit = store.index.audit().unwrap();
-        prop_assert!(store.memories.iter().zip(0..).all(|(memory, vid)| audit.agrees(vid, memory)));
+        prop_assert!(store.memories.iter().zip(0..).all(|(memory, vid)| audit.agrees(vid, &entry(vid, memory))));
         drop(audit);
 
         store.reopen();
@@ -390,12 +397,12 @@ proptest! {
 fn an_audit_shows_what_differs_from_truth() {
     let store = Store::texts(&["red apple", "green pear"]);
     let audit = store.index.audit().unwrap();
-    assert!(audit.agrees(0, &store.memories[0]) && audit.agrees(1, &store.memories[1]));
-    assert!(!audit.agrees(0, &memory(0, "red apples and pears")));
-    assert!(!audit.agrees(0, &memory(0, "red red apple")));
-    assert!(!audit.agrees(0, &Memory { kind: Kind::Episodic, ..store.memories[0].clone() }));
-    assert!(!audit.agrees(0, &Memory { project: ProjectId::new("p").ok(), ..store.memories[0].clone() }));
-    assert!(!audit.agrees(2, &store.memories[0]));
+    assert!(audit.agrees(0, &entry(0, &store.memories[0])) && audit.agrees(1, &entry(1, &store.memories[1])));
+    assert!(!audit.agrees(0, &entry(0, &memory(0, "red apples and pears"))));
+    assert!(!audit.agrees(0, &entry(0, &memory(0, "red red apple"))));
+    assert!(!audit.agrees(0, &entry(0, &Memory { kind: Kind::Episodic, ..store.memories[0].clone() })));
+    assert!(!audit.agrees(0, &entry(0, &Memory { project: ProjectId::new("p").ok(), ..store.memories[0].clone() })));
+    assert!(!audit.agrees(2, &entry(2, &store.memories[0])));
 }
 
 #[test]
@@ -484,7 +491,7 @@ fn a_flush_that_fails_loses_nothing_and_the_next_one_succeeds() {
 fn many_flushes_make_few_files() {
     let store = Store::of(Vec::new());
     for vid in 0..300 {
-        store.index.add(vid, &memory(vid, &format!("apple {}", vid % 3)));
+        store.index.add(vid, &entry(vid, &memory(vid, &format!("apple {}", vid % 3))));
         store.index.flush().unwrap();
     }
     let files = fs::read_dir(store.path()).unwrap().count();

@@ -1,6 +1,6 @@
 //! A store of memories in process (index and ranking, no engine), and made-up texts to fill it.
 
-use memoria::engine::embedded::index::{Index, Watermark};
+use memoria::engine::embedded::index::{Entry, Index, Watermark};
 use memoria::lexical;
 use memoria::model::{
     Candidate, Candidates, Filter, Kind, Memory, MemoryId, Origin, Query, SessionId, Source, Time, Trust, Version,
@@ -65,11 +65,11 @@ impl Corpus {
             pinned: false,
             metadata: String::new(),
         };
-        self.index.add(vid, &memory);
+        self.index.add(vid, &Entry::whole(memory.clone(), VersionId([0; 32]), vid));
         if self.index.unflushed() >= Index::FLUSH_AT {
             self.flush();
         }
-        self.tokens += u64::from(self.index.len_of(vid));
+        self.tokens += u64::from(self.index.len_of(vid).expect("a length"));
         self.state.insert(vid);
         self.memories.push(memory);
     }

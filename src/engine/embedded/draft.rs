@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use redb::ReadableTable;
 
+use super::index::text_key;
 use super::store::Head;
-use super::tables::{Delta, VersionRow, numbers_of, text_key};
+use super::tables::{Delta, VersionRow, numbers_of};
 use super::writer::Tables;
 use crate::error::{Error, Result};
 use crate::lexical;

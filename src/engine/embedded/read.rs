@@ -5,7 +5,7 @@ use std::ops::Bound;
 use redb::ReadableTable;
 use roaring::RoaringBitmap;
 
-use super::store::{Store, commit_row, memory_of, next_number};
+use super::store::{Store, commit_row, entry_of_version, memory_of, next_number};
 use super::tables::{
     self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, MEMORIES, MOVES, OPS, Snapshot, TOUCHES, VERSION_IDS, VERSIONS,
     VersionRow, WIDE, numbers_of, pair, unpair,
@@ -79,9 +79,9 @@ impl Store {
     }
 
     pub(super) fn page(&self, at: &At, filter: &Filter, page: Page) -> Result<Listing> {
-        let wanted = self.index.filter(&at.state, filter, at.as_of);
+        let wanted = self.mending(|| self.index.filter(&at.state, filter, at.as_of))?;
         let versions = self.snapshot()?.open(VERSIONS)?;
-        let vids = self.index.newest(&wanted, page.offset, page.limit);
+        let vids = self.mending(|| self.index.newest(&wanted, page.offset, page.limit))?;
         let memories = vids.into_iter().map(|vid| version_of(&versions, vid)).collect::<Result<_>>()?;
         Ok(Listing { memories, total: wanted.len() as u32 })
     }
@@ -120,8 +120,9 @@ impl Store {
             Err(error) if error.kind == ErrorKind::Corrupt => {
                 tracing::warn!("the index is damaged, and is built again: {error}");
                 self.index.rebuild(|| {
-                    let versions = self.snapshot()?.open(VERSIONS)?;
-                    Ok((next_number(&versions)?, move |vid| memory_of(&versions, vid)))
+                    let truth = self.snapshot()?;
+                    let (versions, memories) = (truth.open(VERSIONS)?, truth.open(MEMORIES)?);
+                    Ok((next_number(&versions)?, move |vid| entry_of_version(&versions, &memories, vid)))
                 })?;
                 ask()
             }
@@ -202,7 +203,7 @@ impl Store {
         Ok(StoreStatus {
             error: None,
             memories: head.live,
-            by_kind: self.index.by_kind(&head.state),
+            by_kind: self.mending(|| self.index.by_kind(&head.state))?,
             branches: self.heads().len() as u32,
             snapshots: 0,
             unreachable: 0,

@@ -12,7 +12,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend};
 use roaring::RoaringBitmap;
 
 use super::disk::Disk;
-use super::index::{Index, Watermark};
+use super::index::{Entry, Index, Watermark};
 use super::tables::{
     self, Body, COMMITS, CommitRow, FORMAT, MOVES, Meta, NAMES, OPS, Place, STATES, Snapshot, VERSIONS, VersionRow,
 };
@@ -243,15 +243,28 @@ pub fn memory_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) ->
     versions.get(vid)?.map(|row| VersionRow::decode(row.value())?.memory()).transpose()
 }
 
+/// A version as the index takes it in.
+pub fn entry_of_version(
+    versions: &impl ReadableTable<u32, &'static [u8]>,
+    memories: &impl ReadableTable<&'static [u8; 20], ()>,
+    vid: u32,
+) -> Result<Option<Entry>> {
+    let Some(row) = versions.get(vid)? else { return Ok(None) };
+    let row = VersionRow::decode(row.value())?;
+    let memory = row.memory()?;
+    let first = tables::numbers_of(memories, &memory.id.0)?.first().copied().unwrap_or(vid);
+    Ok(Some(Entry::whole(memory, row.id(), first)))
+}
+
 /// A version that cannot be read is left out: `verify` tells of it, and the others are served all the same.
 fn catch_up(index: &Index, truth: &Snapshot) -> Result<()> {
-    let versions = truth.open(VERSIONS)?;
-    index.catch_up(next_number(&versions)?, |vid| match memory_of(&versions, vid) {
+    let (versions, memories) = (truth.open(VERSIONS)?, truth.open(tables::MEMORIES)?);
+    index.catch_up(next_number(&versions)?, |vid| match entry_of_version(&versions, &memories, vid) {
         Err(error) if error.kind == ErrorKind::Corrupt => {
             tracing::error!("version {vid} is left out of the index: {error}");
             Ok(None)
         }
-        memory => memory,
+        entry => entry,
     })
 }
 

@@ -40,7 +40,7 @@ pub const MOVES: Table<&[u8], u32> = TableDefinition::new("moves");
 pub const OPS: Table<&[u8; 24], &[u8]> = TableDefinition::new("ops");
 /// Memory id and number of each narrow commit that changed it.
 pub const TOUCHES: Table<&[u8; 20], ()> = TableDefinition::new("touches");
-/// [`text_key`] and vid: equal texts, for exact deduplication.
+/// `index::text_key` and vid: equal texts, for exact deduplication.
 pub const TEXTS: Table<&[u8; 20], ()> = TableDefinition::new("texts");
 
 /// A consistent view of truth, as of the moment it was taken.
@@ -371,17 +371,6 @@ pub fn unpair(key: &[u8; 20]) -> ([u8; 16], u32) {
 pub fn numbers_of(table: &impl ReadableTable<&'static [u8; 20], ()>, prefix: &[u8; 16]) -> Result<Vec<u32>> {
     let (first, last) = (pair(prefix, 0), pair(prefix, u32::MAX));
     table.range::<&[u8; 20]>(&first..=&last)?.map(|row| Ok(unpair(row?.0.value()).1)).collect()
-}
-
-/// What deduplication goes by: equal text, project, kind and subject.
-pub fn text_key(memory: &Memory) -> [u8; 16] {
-    let mut out = Writer::default();
-    out.u8(memory.kind as u8).text(&memory.text);
-    out.optional_text(memory.project.as_ref().map(|project| project.as_str()));
-    out.optional_text(memory.subject.as_ref().map(|subject| subject.as_str()));
-    let mut key = [0; 16];
-    key.copy_from_slice(&blake3::hash(&out.0).as_bytes()[..16]);
-    key
 }
 
 /// A name's moves stand in order of time, then of commits. No name holds a zero byte.

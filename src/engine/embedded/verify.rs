@@ -4,11 +4,12 @@
 use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata};
 use roaring::RoaringBitmap;
 
+use super::index::{Entry, text_key};
 use super::read::{delta_of, version_id};
 use super::store::{Store, commit_row, replay};
 use super::tables::{
     self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, KEYFRAME_CHANGES, MEMORIES, MOVES, NAMES, OPS, Reply, STATES,
-    Snapshot, TEXTS, TOUCHES, VERSION_IDS, VERSIONS, VersionRow, WIDE, pair, text_key, unpair,
+    Snapshot, TEXTS, TOUCHES, VERSION_IDS, VERSIONS, VersionRow, WIDE, pair, unpair,
 };
 use super::writer::{place_after, stood_at};
 use crate::error::{Error, Result};
@@ -125,8 +126,10 @@ fn versions(store: &Store, truth: &Snapshot) -> Result<(Vec<Check>, Census)> {
         let by_text = texts.get(&pair(&text_key(&memory), vid))?.is_some();
         lookups.claim(by_text, || format!("the text of version {vid} is not found for deduplication"));
         if let Some(audit) = &audit {
+            let first = super::tables::numbers_of(&memories, &memory.id.0)?.first().copied().unwrap_or(vid);
+            let entry = Entry::whole(memory, row.id(), first);
             derived.check.checked += 1;
-            derived.claim(audit.agrees(vid, &memory), || format!("version {vid} is indexed otherwise than it reads"));
+            derived.claim(audit.agrees(vid, &entry), || format!("version {vid} is indexed otherwise than it reads"));
         }
     }
     for (name, len) in [("version_ids", version_ids.len()?), ("memories", memories.len()?), ("texts", texts.len()?)] {

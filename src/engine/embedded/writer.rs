@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::draft::{Draft, Fresh, Step, draft};
-use super::index::Index;
+use super::index::{Entry, Index};
 use super::store::{Head, Heads, Store, next_number};
 use super::tables::{
     self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, FORMAT, KEYFRAME_CHANGES, MEMORIES, META, MOVES, Meta, NAMES,
@@ -20,7 +20,7 @@ use super::tables::{
 };
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Applied, Author, Commit, Memory, Name, OpId, Salt, SessionId, Time, Verb, Write};
+use crate::model::{Applied, Author, Commit, Name, OpId, Salt, SessionId, Time, Verb, Write};
 
 /// Writes that may wait; the next caller waits for a place.
 pub const QUEUE_WRITES_MAX: usize = 1_024;
@@ -125,7 +125,7 @@ pub fn initialise(database: &Database) -> Result<()> {
 #[derive(Default)]
 struct Batch {
     heads: Heads,
-    fresh: Vec<(u32, Memory)>,
+    fresh: Vec<(u32, Entry)>,
     answers: Vec<Result<Applied>>,
     is_changed: bool,
 }
@@ -221,8 +221,8 @@ impl Writer {
             return Ok(batch.answers);
         }
         transaction.commit()?;
-        for (vid, memory) in &batch.fresh {
-            self.store.index.add(*vid, memory);
+        for (vid, entry) in &batch.fresh {
+            self.store.index.add(*vid, entry);
         }
         self.store.publish(batch.heads);
         self.flush_when_due();
@@ -328,7 +328,10 @@ fn one(tables: &mut Tables, batch: &mut Batch, order: Order) -> Result<Result<Ap
     let (counts, names) = Default::default();
     let applied = Applied { commit, outcomes, counts, merged: None, names, memo: write.memo, is_replay: false };
     tables.ops.insert(&op.to_bytes(), Reply::encode(write.at, &applied).as_slice())?;
-    batch.fresh.extend(drafted.fresh.into_iter().map(|(vid, fresh)| (vid, fresh.memory)));
+    for (vid, fresh) in drafted.fresh {
+        let first = tables::numbers_of(&tables.memories, &fresh.memory.id.0)?.first().copied().unwrap_or(vid);
+        batch.fresh.push((vid, Entry::whole(fresh.memory, fresh.id, first)));
+    }
     batch.is_changed = true;
     Ok(Ok(applied))
 }

@@ -4,10 +4,8 @@
 use memoria_kernel::postings::Postings;
 
 use super::terms::{TermId, mix};
-use super::{Inner, frequencies};
+use super::{Entry, Inner};
 use crate::error::Result;
-use crate::lexical;
-use crate::model::Memory;
 
 /// The index's content at one moment, summed up.
 pub struct Audit<'a> {
@@ -33,10 +31,15 @@ impl<'a> Audit<'a> {
         Ok(Self { inner, sums })
     }
 
-    /// Whether words, length and columns of a version are what `memory` makes them.
-    pub fn agrees(&self, vid: u32, memory: &Memory) -> bool {
-        let words = lexical::analyse(&memory.text);
-        let sum = frequencies(&words.terms).iter().fold(0u64, |sum, (term, n)| sum.wrapping_add(share(*term, *n)));
-        self.sums.get(vid as usize) == Some(&sum) && self.inner.columns.describe(vid, memory, words.len)
+    /// Whether keys, words, length and columns of a version are what `entry` makes them.
+    pub fn agrees(&self, vid: u32, entry: &Entry) -> bool {
+        let sum = self.sums.get(vid as usize).copied();
+        let Entry::Whole { memory, words, .. } = entry else {
+            return sum == Some(0) && self.inner.columns.is_gap(vid) && self.inner.keys.describe(vid, entry);
+        };
+        let expected = words.frequencies.iter().fold(0u64, |sum, (term, n)| sum.wrapping_add(share(*term, *n)));
+        sum == Some(expected)
+            && self.inner.columns.describe(vid, memory, words.len)
+            && self.inner.keys.describe(vid, entry)
     }
 }

@@ -150,6 +150,25 @@ impl Columns {
         }
     }
 
+    /// A vid of which nothing is known but its number.
+    pub fn push_gap(&mut self, vid: u32) {
+        let nothing = Row { class: 0, tags: 0, observed_at: Time(0), expires_at: None, id: 0, len: 0 };
+        self.push(vid, nothing);
+    }
+
+    pub fn is_gap(&self, vid: u32) -> bool {
+        self.row(vid).is_some_and(|row| (row.class, row.tags, row.observed_at.0, row.id, row.len) == (0, 0, 0, 0, 0))
+    }
+
+    /// Makes a gap of a version.
+    pub fn forget(&mut self, vid: u32) {
+        let Some(row) = self.row(vid) else { return };
+        let at = vid as usize;
+        self.order.remove(&(self.class(vid).session, row.observed_at.0, vid));
+        (self.class[at], self.tags[at], self.observed_at[at], self.id[at], self.len[at]) = (0, 0, 0, 0, 0);
+        self.expires_at.remove(&vid);
+    }
+
     pub fn row(&self, vid: u32) -> Option<Row> {
         let at = vid as usize;
         Some(Row {

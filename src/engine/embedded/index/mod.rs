@@ -2,12 +2,15 @@
 //! rebuilt from at any time. It never touches truth, and damage to it never fails a read for good: a damaged
 //! piece is [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt), upon which the engine calls `rebuild`.
 //!
-//! `terms` numbers words, `segment` is a file of posting lists, `columns` what filters need, `find` answers questions,
-//! `audit` compares with truth. The loops over posting lists are the package `memoria-kernel`.
+//! `entry` is what it takes in, `terms` numbers words, `segment` is a file of posting lists, `columns` what filters
+//! need, `keys` look-ups by id, `find` answers questions, `audit` compares with truth. The loops over posting lists
+//! are the package `memoria-kernel`.
 
 mod audit;
 mod columns;
+mod entry;
 mod find;
+mod keys;
 mod segment;
 mod terms;
 
@@ -20,15 +23,17 @@ use memoria_kernel::postings::Growing;
 use roaring::RoaringBitmap;
 
 use crate::error::{Error, Result};
-use crate::lexical;
-use crate::model::{Filter, Kind, Memory, Query, Time};
+use crate::model::canon::{Reader, Writer};
+use crate::model::{Filter, Kind, MemoryId, Query, Time, VersionId};
 
 pub use audit::Audit;
 use columns::Columns;
+pub use entry::{Entry, Words, text_key};
 use find::List;
 pub use find::{Found, Matches};
+use keys::Keys;
 use segment::Segment;
-use terms::{ByTerm, TermId, term_id};
+use terms::{ByTerm, TermId};
 
 /// What truth holds: an index of another store or of a future that truth does not know is thrown away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +61,7 @@ struct Home {
 
 struct Inner {
     columns: Columns,
+    keys: Keys,
     /// On disk, in rising order of vid, without gaps.
     segments: Vec<Arc<Segment>>,
     /// What is being flushed.
@@ -85,14 +91,13 @@ impl Index {
 
     /// Adds a version, which is found from now on. Vids come in rising order; a vid that is skipped stays empty,
     /// a vid that is there already is left alone.
-    pub fn add(&self, vid: u32, memory: &Memory) {
-        let words = lexical::analyse(&memory.text);
-        self.write().add(vid, memory, words);
+    pub fn add(&self, vid: u32, entry: &Entry) {
+        self.write().add(vid, entry);
     }
 
     /// Adds what is missing up to `next_vid`, from what `read` gives (`None` where truth has no such version).
     /// For opening a store; questions wait until it is done.
-    pub fn catch_up(&self, next_vid: u32, read: impl FnMut(u32) -> Result<Option<Memory>>) -> Result<()> {
+    pub fn catch_up(&self, next_vid: u32, read: impl FnMut(u32) -> Result<Option<Entry>>) -> Result<()> {
         let _disk = self.disk();
         self.write().catch_up(&self.home, next_vid, read)
     }
@@ -102,7 +107,7 @@ impl Index {
     /// (`None` where truth has no such version any longer). Questions wait until it is done.
     pub fn rebuild<R>(&self, truth: impl FnOnce() -> Result<(u32, R)>) -> Result<()>
     where
-        R: FnMut(u32) -> Result<Option<Memory>>,
+        R: FnMut(u32) -> Result<Option<Entry>>,
     {
         let _disk = self.disk();
         let mut inner = self.write();
@@ -148,30 +153,73 @@ impl Index {
     }
 
     /// The versions of the state that pass the filter and have not expired.
-    pub fn filter(&self, state: &RoaringBitmap, filter: &Filter, now: Time) -> RoaringBitmap {
+    pub fn filter(&self, state: &RoaringBitmap, filter: &Filter, now: Time) -> Result<RoaringBitmap> {
         let inner = self.read();
         let wanted = inner.columns.wanted(filter, now);
-        state.iter().filter(|vid| wanted.has(*vid)).collect()
+        Ok(state.iter().filter(|vid| wanted.has(*vid)).collect())
     }
 
     /// Part of a state, newest first by `observed_at`, then by memory id; `limit` 0 is all.
-    pub fn newest(&self, state: &RoaringBitmap, offset: u32, limit: u32) -> Vec<u32> {
-        self.read().columns.newest(state, offset, limit)
+    pub fn newest(&self, state: &RoaringBitmap, offset: u32, limit: u32) -> Result<Vec<u32>> {
+        Ok(self.read().columns.newest(state, offset, limit))
     }
 
     /// A version's length in terms, as the statistics count it.
-    pub fn len_of(&self, vid: u32) -> u32 {
-        self.read().columns.len_of(vid)
+    pub fn len_of(&self, vid: u32) -> Result<u32> {
+        Ok(self.read().columns.len_of(vid))
     }
 
     /// How many versions of the state there are of each kind, in the order of `Kind::ALL`, without zeros.
-    pub fn by_kind(&self, state: &RoaringBitmap) -> Vec<(Kind, u32)> {
+    pub fn by_kind(&self, state: &RoaringBitmap) -> Result<Vec<(Kind, u32)>> {
         let inner = self.read();
         let mut counts = [0u32; Kind::ALL.len()];
         for vid in state {
             counts[inner.columns.class(vid).kind as usize] += 1;
         }
-        Kind::ALL.iter().copied().zip(counts).filter(|(_, count)| *count > 0).collect()
+        Ok(Kind::ALL.iter().copied().zip(counts).filter(|(_, count)| *count > 0).collect())
+    }
+
+    /// Every version of a memory, rising.
+    pub fn vids_of(&self, id: &MemoryId) -> Result<Vec<u32>> {
+        Ok(self.read().keys.vids_of(id))
+    }
+
+    pub fn vid_of(&self, version: &VersionId) -> Result<Option<u32>> {
+        Ok(self.read().keys.vid_of(version))
+    }
+
+    /// The versions that have this [`text_key`], rising. Once in a very long while one of them says something else:
+    /// compare the texts.
+    pub fn twins(&self, text: &[u8; 16]) -> Result<Vec<u32>> {
+        Ok(self.read().keys.twins(text))
+    }
+
+    /// Up to `limit` different ids of memories from `first` to `last`, rising.
+    pub fn ids_between(&self, first: &MemoryId, last: &MemoryId, limit: usize) -> Result<Vec<MemoryId>> {
+        Ok(self.read().keys.ids_between(first, last, limit))
+    }
+
+    /// The nearest ids of other memories, below and above.
+    pub fn neighbours(&self, id: &MemoryId) -> Result<[Option<MemoryId>; 2]> {
+        Ok(self.read().keys.neighbours(id))
+    }
+
+    /// The memories that these versions belong to, one for each.
+    pub fn ids(&self, vids: &[u32]) -> Result<Vec<MemoryId>> {
+        let inner = self.read();
+        vids.iter().map(|vid| inner.keys.id(*vid).ok_or_else(|| unknown(*vid))).collect()
+    }
+
+    /// The ids of all these versions, in the order of the vids.
+    pub fn version_ids(&self, vids: &RoaringBitmap) -> Result<Vec<VersionId>> {
+        let inner = self.read();
+        vids.iter().map(|vid| inner.keys.version_id(vid).ok_or_else(|| unknown(vid))).collect()
+    }
+
+    /// The vid of the first version of each one's memory, in the order of the vids: array reads.
+    pub fn memory_numbers(&self, vids: &RoaringBitmap) -> Result<Vec<u32>> {
+        let inner = self.read();
+        vids.iter().map(|vid| inner.keys.memory_number(vid).ok_or_else(|| unknown(vid))).collect()
     }
 
     /// How many versions are in memory only. The engine calls `flush`, off the path of writes, when there are
@@ -199,7 +247,7 @@ impl Index {
         };
         let (next, columns) = {
             let inner = self.read();
-            (inner.tail.first, inner.columns.encode(frozen.first, inner.tail.first))
+            (inner.tail.first, inner.encode(frozen.first, inner.tail.first))
         };
         let written = frozen.write(&self.home, next, &columns);
         let mut inner = self.write();
@@ -226,16 +274,43 @@ impl Index {
             if parts.len() < 2 {
                 return Ok(());
             }
-            let columns = inner.columns.encode(parts[0].first, parts[parts.len() - 1].next);
+            let columns = inner.encode(parts[0].first, parts[parts.len() - 1].next);
             (parts, columns)
         };
-        let merged = segment::merge(&self.home.folder, &self.home.truth, &parts, &columns)?;
+        let merged = segment::merge(&self.home.folder, &self.home.truth, &parts, &columns, &RoaringBitmap::new())?;
         let mut inner = self.write();
         let keep = inner.segments.len() - parts.len();
         inner.segments.truncate(keep);
         inner.segments.push(Arc::new(merged));
         drop(inner);
         parts.iter().for_each(|part| remove(&part.path));
+        Ok(())
+    }
+
+    /// Flushes, and lets go of what memory can be read again when it is asked for.
+    pub fn rest(&self) -> Result<()> {
+        self.flush()
+    }
+
+    /// Takes from these versions all that their memories said: when it returns, no file of the index holds any of
+    /// it, and only their ids and their place remain. Forgetting again what is forgotten costs nothing.
+    pub fn forget(&self, vids: &RoaringBitmap) -> Result<()> {
+        self.flush()?;
+        let _disk = self.disk();
+        let mut inner = self.write();
+        for vid in vids {
+            inner.columns.forget(vid);
+            inner.keys.forget(vid);
+        }
+        for at in 0..inner.segments.len() {
+            let old = inner.segments[at].clone();
+            if vids.range_cardinality(old.first..old.next) == 0 {
+                continue;
+            }
+            let columns = inner.encode(old.first, old.next);
+            let new = segment::merge(&self.home.folder, &self.home.truth, &[old], &columns, vids)?;
+            inner.segments[at] = Arc::new(new);
+        }
         Ok(())
     }
 
@@ -287,7 +362,7 @@ impl Home {
                 remove(&segment.path);
                 continue;
             }
-            let decoded = segment.columns().and_then(|columns| inner.columns.decode(first, next, &columns));
+            let decoded = segment.columns().and_then(|columns| inner.decode(first, next, &columns));
             if decoded.is_err() {
                 inner = Inner::empty();
                 self.clear()?;
@@ -307,6 +382,10 @@ impl Home {
         }
         Ok(())
     }
+}
+
+fn unknown(vid: u32) -> Error {
+    Error::not_found(format!("version {vid} cannot be read in the store: run `memoria verify`"))
 }
 
 /// Removes a file that is not needed; one that stays is not read, and goes at the next opening.
@@ -333,29 +412,53 @@ impl Tail {
 
 impl Inner {
     fn empty() -> Self {
-        Self { columns: Columns::new(), segments: Vec::new(), frozen: None, tail: Tail::default() }
+        Self {
+            columns: Columns::new(),
+            keys: Keys::default(),
+            segments: Vec::new(),
+            frozen: None,
+            tail: Tail::default(),
+        }
     }
 
-    fn add(&mut self, vid: u32, memory: &Memory, words: lexical::Words) {
+    fn add(&mut self, vid: u32, entry: &Entry) {
         if vid < self.columns.next_vid() {
             return;
         }
+        self.keys.add(vid, entry);
+        let Entry::Whole { memory, words, .. } = entry else {
+            self.columns.push_gap(vid);
+            return;
+        };
         let row = self.columns.row_of(memory, words.len);
         self.columns.push(vid, row);
-        for (term, frequency) in frequencies(&words.terms) {
-            self.tail.terms.entry(term).or_default().push(vid, frequency);
+        for (term, frequency) in &words.frequencies {
+            self.tail.terms.entry(*term).or_default().push(vid, *frequency);
         }
+    }
+
+    fn encode(&self, first: u32, next: u32) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.bytes(&self.columns.encode(first, next)).bytes(&self.keys.encode(first, next));
+        out.0
+    }
+
+    fn decode(&mut self, first: u32, next: u32, bytes: &[u8]) -> Result<()> {
+        let mut from = Reader(bytes);
+        self.columns.decode(first, next, from.bytes()?)?;
+        self.keys.decode(first, next, from.bytes()?)?;
+        from.end()
     }
 
     fn catch_up(
         &mut self,
         home: &Home,
         next_vid: u32,
-        mut read: impl FnMut(u32) -> Result<Option<Memory>>,
+        mut read: impl FnMut(u32) -> Result<Option<Entry>>,
     ) -> Result<()> {
         for vid in self.columns.next_vid()..next_vid {
-            if let Some(memory) = read(vid)? {
-                self.add(vid, &memory, lexical::analyse(&memory.text));
+            if let Some(entry) = read(vid)? {
+                self.add(vid, &entry);
             }
             if self.columns.next_vid() - self.tail.first >= CATCH_UP_AT
                 && let Err(error) = self.spill(home)
@@ -369,7 +472,7 @@ impl Inner {
     /// The tail to disk while nobody else looks.
     fn spill(&mut self, home: &Home) -> Result<()> {
         let (first, next) = (self.tail.first, self.columns.next_vid());
-        let segment = self.tail.write(home, next, &self.columns.encode(first, next))?;
+        let segment = self.tail.write(home, next, &self.encode(first, next))?;
         self.segments.push(Arc::new(segment));
         self.tail = Tail { first: next, terms: ByTerm::default() };
         Ok(())
@@ -426,10 +529,3 @@ impl Inner {
 
 /// At how many versions a catching up brings its tail to disk: fewer and larger segments than while serving.
 const CATCH_UP_AT: u32 = 4 * Index::FLUSH_AT;
-
-/// Each term of a text once, with its occurrences.
-fn frequencies(terms: &[String]) -> Vec<(TermId, u16)> {
-    let mut ids: Vec<TermId> = terms.iter().map(|term| term_id(term)).collect();
-    ids.sort_unstable();
-    ids.chunk_by(|a, b| a == b).map(|same| (same[0], u16::try_from(same.len()).unwrap_or(u16::MAX))).collect()
-}

@@ -7,8 +7,10 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use memoria_kernel::postings::Growing;
+use memoria_kernel::postings::{Growing, Postings};
+use roaring::RoaringBitmap;
 
 use super::Watermark;
 use super::terms::{TermId, mix};
@@ -16,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::model::canon::{Reader, Writer};
 
 /// Raise it with every change of this layout, of the columns, or of what `lexical::analyse` makes of a text.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 const MAGIC: u64 = u64::from_le_bytes(*b"memoidx\n");
 const ENTRY_BYTES: usize = 32;
 /// A page is read and checked at once: small enough to read for one term, large enough that fences are few.
@@ -251,8 +253,14 @@ impl Lists<'_> {
     }
 }
 
-/// Writes adjacent segments as one.
-pub fn merge(folder: &Path, truth: &Watermark, parts: &[std::sync::Arc<Segment>], columns: &[u8]) -> Result<Segment> {
+/// Writes adjacent segments as one, without the postings of the vids in `gone`.
+pub fn merge(
+    folder: &Path,
+    truth: &Watermark,
+    parts: &[Arc<Segment>],
+    columns: &[u8],
+    gone: &RoaringBitmap,
+) -> Result<Segment> {
     let range = (parts.first().map_or(0, |part| part.first), parts.last().map_or(0, |part| part.next));
     Segment::write(folder, truth, range, columns, |emit| {
         let mut sources: Vec<Lists> = parts.iter().map(|part| part.lists()).collect();
@@ -269,7 +277,15 @@ pub fn merge(folder: &Path, truth: &Watermark, parts: &[std::sync::Arc<Segment>]
                     *head = pull(source)?;
                 }
             }
-            emit(term, &joined)?;
+            if !gone.is_empty() {
+                let mut kept = Growing::default();
+                let left = Postings::new(&joined.bytes).filter(|(vid, _)| !gone.contains(*vid));
+                left.for_each(|(vid, frequency)| kept.push(vid, frequency));
+                joined = kept;
+            }
+            if joined.count > 0 {
+                emit(term, &joined)?;
+            }
         }
         Ok(())
     })
