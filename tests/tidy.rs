@@ -33,7 +33,11 @@ const NAMED_ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("daemonize", &["src/daemon/detach.rs"], "it is unmaintained, and must run before any thread"),
     ("chrono", &["src/clock.rs"], "time zones and words for times are one file's business"),
     ("SystemTime", &["src/clock.rs"], "a test must be able to say what time it is"),
-    ("serde_json", &["src/mcp/", "src/cli/"], "JSON is for agents and scripts, not for what we keep"),
+    (
+        "serde_json",
+        &["src/mcp/", "src/cli/", "src/model/merge.rs"],
+        "JSON is for agents and scripts, and what they wrote into metadata is merged by key",
+    ),
     ("notify", &["src/daemon/watch.rs"], "one place hears of edited settings"),
     ("tracing_subscriber", &["src/daemon/logs.rs"], "one place decides what is logged"),
     ("tracing_appender", &["src/daemon/logs.rs"], "one place writes the log"),

@@ -23,7 +23,7 @@ pub struct Worked {
 }
 
 impl Worked {
-    /// Whether a commit comes of it.
+    /// Whether no commit comes of it.
     pub fn is_empty(&self) -> bool {
         self.delta.len() == 0 && self.fresh.is_empty() && self.second_parent.is_none()
     }
