@@ -126,7 +126,7 @@ impl Drafting<'_, '_> {
             return Ok(Outcome::Missing { id });
         };
         let (before, terms, is_same) =
-            self.version(vid, |row| Ok((row.id(), row.terms, row.memory()?.says_the_same(&fresh.memory))))?;
+            self.version(vid, |row| Ok((row.id(), row.terms(), whole(row)?.says_the_same(&fresh.memory))))?;
         expected(id, expect, before)?;
         if is_same {
             return Ok(Outcome::Unchanged { id, version: before });
@@ -140,7 +140,7 @@ impl Drafting<'_, '_> {
         let Some(vid) = self.live(id, expect)? else {
             return Ok(Outcome::Missing { id });
         };
-        let (version, terms) = self.version(vid, |row| Ok((row.id(), row.terms)))?;
+        let (version, terms) = self.version(vid, |row| Ok((row.id(), row.terms())))?;
         expected(id, expect, version)?;
         self.take_out(vid, version, terms);
         self.done.insert(id, Done::Removed);
@@ -174,7 +174,7 @@ impl Drafting<'_, '_> {
             if !self.head.state.contains(vid) || self.draft.delta.removed.contains(vid) {
                 continue;
             }
-            let (memory, version) = self.version(vid, |row| Ok((row.memory()?, row.id())))?;
+            let (memory, version) = self.version(vid, |row| Ok((whole(row)?, row.id())))?;
             if !memory.is_expired_at(self.at) {
                 return Ok(Some((memory.id, version)));
             }
@@ -221,4 +221,9 @@ fn expected(id: MemoryId, expect: Expect, live: VersionId) -> Result<()> {
 
 fn changed(id: MemoryId) -> Error {
     Error::conflict(format!("memory {id} was changed by somebody else meanwhile: read it again, then repeat"))
+}
+
+/// What is live is whole.
+fn whole(row: &VersionRow) -> Result<Memory> {
+    row.memory()?.ok_or_else(|| super::tables::damaged("a live version was erased"))
 }

@@ -7,8 +7,8 @@ use roaring::RoaringBitmap;
 
 use super::store::{Store, commit_row, entry_of_version, memory_of, next_number};
 use super::tables::{
-    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, MEMORIES, MOVES, OPS, Snapshot, TOUCHES, VERSION_IDS, VERSIONS,
-    VersionRow, WIDE, numbers_of, pair, unpair,
+    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, OLD_MEMORIES, OLD_MOVES, OLD_TOUCHES, OLD_VERSION_IDS, OPS,
+    Snapshot, VERSIONS, VersionRow, WIDE, numbers_of, pair, unpair,
 };
 use super::writer::{replay, stood_at};
 use crate::engine::At;
@@ -36,7 +36,7 @@ impl Store {
             }
             Revision::At(name, time) => {
                 let truth = self.snapshot()?;
-                let number = stood_at(&truth.open(MOVES)?, name, *time)?.ok_or_else(|| {
+                let number = stood_at(&truth.open(OLD_MOVES)?, name, *time)?.ok_or_else(|| {
                     Error::not_found(format!("`{name}` has no history at that time: it begins later"))
                 })?;
                 self.at_commit(&truth, number)
@@ -56,7 +56,7 @@ impl Store {
 
     pub(super) fn read(&self, at: &At, ids: &[MemoryId]) -> Result<Vec<Option<Version>>> {
         let truth = self.snapshot()?;
-        let (memories, versions) = (truth.open(MEMORIES)?, truth.open(VERSIONS)?);
+        let (memories, versions) = (truth.open(OLD_MEMORIES)?, truth.open(VERSIONS)?);
         let live = |id: &MemoryId| {
             let vids = numbers_of(&memories, &id.0)?;
             let Some(vid) = vids.into_iter().find(|vid| at.state.contains(*vid)) else {
@@ -70,7 +70,7 @@ impl Store {
 
     pub(super) fn versions(&self, ids: &[VersionId]) -> Result<Vec<Option<Memory>>> {
         let truth = self.snapshot()?;
-        let (version_ids, versions) = (truth.open(VERSION_IDS)?, truth.open(VERSIONS)?);
+        let (version_ids, versions) = (truth.open(OLD_VERSION_IDS)?, truth.open(VERSIONS)?);
         let one = |id: &VersionId| match version_ids.get(&id.0)? {
             Some(vid) => memory_of(&versions, vid.value()),
             None => Ok(None),
@@ -120,9 +120,8 @@ impl Store {
             Err(error) if error.kind == ErrorKind::Corrupt => {
                 tracing::warn!("the index is damaged, and is built again: {error}");
                 self.index.rebuild(|| {
-                    let truth = self.snapshot()?;
-                    let (versions, memories) = (truth.open(VERSIONS)?, truth.open(MEMORIES)?);
-                    Ok((next_number(&versions)?, move |vid| entry_of_version(&versions, &memories, vid)))
+                    let versions = self.snapshot()?.open(VERSIONS)?;
+                    Ok((next_number(&versions)?, move |vid| entry_of_version(&versions, vid)))
                 })?;
                 ask()
             }
@@ -166,7 +165,7 @@ impl Store {
 
     pub(super) fn find(&self, prefix: &str) -> Result<MemoryId> {
         let (first, last) = prefix_range::<16>(prefix, "memory id")?;
-        let memories = self.snapshot()?.open(MEMORIES)?;
+        let memories = self.snapshot()?.open(OLD_MEMORIES)?;
         let mut ids: Vec<MemoryId> = Vec::new();
         for row in memories.range::<&[u8; 20]>(&pair(&first, 0)..=&pair(&last, u32::MAX))? {
             let id = MemoryId(unpair(row?.0.value()).0);
@@ -185,7 +184,7 @@ impl Store {
     }
 
     pub(super) fn short_lens(&self, ids: &[MemoryId]) -> Result<Vec<u8>> {
-        let memories = self.snapshot()?.open(MEMORIES)?;
+        let memories = self.snapshot()?.open(OLD_MEMORIES)?;
         let one = |id: &MemoryId| {
             let (first, last) = (pair(&id.0, 0), pair(&id.0, u32::MAX));
             let before = memories.range::<&[u8; 20]>(..&first)?.next_back().transpose()?;
@@ -230,7 +229,10 @@ fn version_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Re
     match versions.get(vid)? {
         Some(row) => {
             let row = VersionRow::decode(row.value())?;
-            Ok(Version { id: row.id(), memory: row.memory()? })
+            match row.memory()? {
+                Some(memory) => Ok(Version { id: row.id(), memory }),
+                None => Err(tables::damaged(&format!("version {vid} was erased, and is live"))),
+            }
         }
         None => Err(tables::damaged(&format!("version {vid} is missing"))),
     }
@@ -375,8 +377,8 @@ fn ancestors(commits: &impl ReadableTable<u32, &'static [u8]>, from: u32) -> Res
 /// The commits on the way back from `from` that changed a memory, newest first.
 fn touching(truth: &Snapshot, from: u32, memory: MemoryId) -> Result<Vec<u32>> {
     let commits = truth.open(COMMITS)?;
-    let mut numbers = numbers_of(&truth.open(TOUCHES)?, &memory.0)?;
-    let vids: RoaringBitmap = numbers_of(&truth.open(MEMORIES)?, &memory.0)?.into_iter().collect();
+    let mut numbers = numbers_of(&truth.open(OLD_TOUCHES)?, &memory.0)?;
+    let vids: RoaringBitmap = numbers_of(&truth.open(OLD_MEMORIES)?, &memory.0)?.into_iter().collect();
     for row in truth.open(WIDE)?.iter()? {
         let (number, delta) = row?;
         let delta = Delta::decode(delta.value())?;

@@ -14,7 +14,8 @@ use roaring::RoaringBitmap;
 use super::disk::Disk;
 use super::index::{Entry, Index, Watermark};
 use super::tables::{
-    self, Body, COMMITS, CommitRow, FORMAT, MOVES, Meta, NAMES, OPS, Place, STATES, Snapshot, VERSIONS, VersionRow,
+    self, Body, COMMITS, CommitRow, FORMAT, Meta, OLD_MOVES, OLD_NAMES, OPS, Place, STATES, Snapshot, VERSIONS,
+    VersionRow,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CommitId, Memory, Name, Time};
@@ -240,26 +241,27 @@ pub fn next_number(table: &impl ReadableTable<u32, &'static [u8]>) -> Result<u32
 }
 
 pub fn memory_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Result<Option<Memory>> {
-    versions.get(vid)?.map(|row| VersionRow::decode(row.value())?.memory()).transpose()
+    match versions.get(vid)? {
+        Some(row) => VersionRow::decode(row.value())?.memory(),
+        None => Ok(None),
+    }
 }
 
 /// A version as the index takes it in.
-pub fn entry_of_version(
-    versions: &impl ReadableTable<u32, &'static [u8]>,
-    memories: &impl ReadableTable<&'static [u8; 20], ()>,
-    vid: u32,
-) -> Result<Option<Entry>> {
+pub fn entry_of_version(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Result<Option<Entry>> {
     let Some(row) = versions.get(vid)? else { return Ok(None) };
     let row = VersionRow::decode(row.value())?;
-    let memory = row.memory()?;
-    let first = tables::numbers_of(memories, &memory.id.0)?.first().copied().unwrap_or(vid);
-    Ok(Some(Entry::whole(memory, row.id(), first)))
+    let (version, first) = (row.id(), row.first());
+    Ok(Some(match row.memory()? {
+        Some(memory) => Entry::whole(memory, version, first),
+        None => Entry::Erased { id: row.memory_id()?, version, first },
+    }))
 }
 
 /// A version that cannot be read is left out: `verify` tells of it, and the others are served all the same.
 fn catch_up(index: &Index, truth: &Snapshot) -> Result<()> {
-    let (versions, memories) = (truth.open(VERSIONS)?, truth.open(tables::MEMORIES)?);
-    index.catch_up(next_number(&versions)?, |vid| match entry_of_version(&versions, &memories, vid) {
+    let versions = truth.open(VERSIONS)?;
+    index.catch_up(next_number(&versions)?, |vid| match entry_of_version(&versions, vid) {
         Err(error) if error.kind == ErrorKind::Corrupt => {
             tracing::error!("version {vid} is left out of the index: {error}");
             Ok(None)
@@ -349,15 +351,16 @@ fn begins_as_redb(file: &dyn StorageBackend) -> bool {
 }
 
 fn load_heads(truth: &Snapshot) -> Result<Heads> {
-    let (commits, moves) = (truth.open(COMMITS)?, truth.open(MOVES)?);
+    let (commits, moves) = (truth.open(COMMITS)?, truth.open(OLD_MOVES)?);
     // Opened to see that it is there: a store without it is damaged.
     truth.open(OPS)?;
     let mut heads = Heads::new();
-    for entry in truth.open(NAMES)?.iter()? {
+    for entry in truth.open(OLD_NAMES)?.iter()? {
         let (name, number) = entry?;
         let (name, number): (Name, u32) = (name.value().parse()?, number.value());
         let row = commit_row(&commits, number)?;
-        let last = moves.range(..=tables::move_key(&name, Time::MAX, u32::MAX).as_slice())?.next_back().transpose()?;
+        let last =
+            moves.range(..=tables::old_move_key(&name, Time::MAX, u32::MAX).as_slice())?.next_back().transpose()?;
         let head = Head {
             number,
             id: row.id(),
@@ -365,7 +368,7 @@ fn load_heads(truth: &Snapshot) -> Result<Heads> {
             since_keyframe: row.since_keyframe,
             live: row.live,
             tokens: row.tokens,
-            moved_at: last.map_or(Ok(Time::MIN), |(key, _)| tables::move_time(key.value()))?,
+            moved_at: last.map_or(Ok(Time::MIN), |(key, _)| tables::old_move_time(key.value()))?,
             state: Arc::new(replay(truth, number)?),
         };
         if head.state.len() != u64::from(head.live) {

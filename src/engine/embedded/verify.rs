@@ -8,8 +8,8 @@ use super::index::{Entry, text_key};
 use super::read::{delta_of, version_id};
 use super::store::{Store, commit_row, replay};
 use super::tables::{
-    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, KEYFRAME_CHANGES, MEMORIES, MOVES, NAMES, OPS, Reply, STATES,
-    Snapshot, TEXTS, TOUCHES, VERSION_IDS, VERSIONS, VersionRow, WIDE, pair, unpair,
+    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, KEYFRAME_CHANGES, OLD_MEMORIES, OLD_MOVES, OLD_NAMES, OLD_TEXTS,
+    OLD_TOUCHES, OLD_VERSION_IDS, OPS, Reply, STATES, Snapshot, VERSIONS, VersionRow, WIDE, pair, unpair,
 };
 use super::writer::{place_after, stood_at};
 use crate::error::{Error, Result};
@@ -104,7 +104,8 @@ fn versions(store: &Store, truth: &Snapshot) -> Result<(Vec<Check>, Census)> {
     let mut hashes = Checking::of("Every version's bytes hash to its id, and version numbers have no gaps.");
     let mut lookups = Checking::of("Look-ups by version id, memory and text agree with the versions.");
     let mut derived = Checking::of("Words and columns for search are those of the stored texts.");
-    let (version_ids, memories, texts) = (truth.open(VERSION_IDS)?, truth.open(MEMORIES)?, truth.open(TEXTS)?);
+    let (version_ids, memories, texts) =
+        (truth.open(OLD_VERSION_IDS)?, truth.open(OLD_MEMORIES)?, truth.open(OLD_TEXTS)?);
     let audit = derived.read(|| "the index".to_owned(), store.index.audit());
     let mut terms = Vec::new();
     for row in truth.open(VERSIONS)?.iter()? {
@@ -117,7 +118,7 @@ fn versions(store: &Store, truth: &Snapshot) -> Result<(Vec<Check>, Census)> {
             terms.push(0);
             continue;
         };
-        terms.push(row.terms);
+        terms.push(row.terms());
         let is_found = version_ids.get(&row.id().0)?.map(|found| found.value()) == Some(vid);
         hashes.claim(is_found, || format!("version {vid} hashes to {}, which is not its id", row.id()));
         lookups.check.checked += 3;
@@ -142,7 +143,8 @@ fn versions(store: &Store, truth: &Snapshot) -> Result<(Vec<Check>, Census)> {
 
 fn whole(bytes: &[u8]) -> Result<(VersionRow<'_>, Memory)> {
     let row = VersionRow::decode(bytes)?;
-    Ok((row, row.memory()?))
+    let memory = row.memory()?.ok_or_else(|| tables::damaged("a version was erased"))?;
+    Ok((row, memory))
 }
 
 fn census(table: &ReadOnlyTable<&'static [u8; 20], ()>, terms: Vec<u32>) -> Result<Census> {
@@ -211,7 +213,7 @@ fn commits(truth: &Snapshot, census: &Census) -> Result<Vec<Check>> {
             walk.hashes.problem(format!("commit {number}: {error}"));
         }
     }
-    let (ids, touches) = (truth.open(COMMIT_IDS)?.len()?, truth.open(TOUCHES)?.len()?);
+    let (ids, touches) = (truth.open(COMMIT_IDS)?.len()?, truth.open(OLD_TOUCHES)?.len()?);
     let (wide, keyframes, rows) = (truth.open(WIDE)?.len()?, truth.open(STATES)?.len()?, walk.rows);
     walk.hashes.claim(ids == count, || format!("{ids} commit ids are known for {count} commits"));
     walk.hashes.claim(wide == rows.wide, || format!("{wide} wide changes are stored for {} commits", rows.wide));
@@ -320,7 +322,7 @@ impl Walk<'_> {
         let mut changed: Vec<Option<MemoryId>> = changed.collect();
         changed.sort_unstable();
         changed.dedup();
-        let table = self.truth.open(TOUCHES)?;
+        let table = self.truth.open(OLD_TOUCHES)?;
         for memory in changed {
             let Some(memory) = memory else {
                 self.touches.problem(format!("commit {number} changes a version of no memory"));
@@ -337,8 +339,8 @@ impl Walk<'_> {
 
 fn names(store: &Store, truth: &Snapshot) -> Result<Check> {
     let mut names = Checking::of("Every name, and every move of its history, leads to a commit; heads are as stored.");
-    let (commits, moves, heads) = (truth.open(COMMITS)?, truth.open(MOVES)?, store.heads());
-    for entry in truth.open(NAMES)?.iter()? {
+    let (commits, moves, heads) = (truth.open(COMMITS)?, truth.open(OLD_MOVES)?, store.heads());
+    for entry in truth.open(OLD_NAMES)?.iter()? {
         let (name, number) = entry?;
         let number = number.value();
         names.check.checked += 1;
@@ -357,7 +359,7 @@ fn names(store: &Store, truth: &Snapshot) -> Result<Check> {
     for entry in moves.iter()? {
         let (key, number) = entry?;
         names.check.checked += 1;
-        names.read(|| "a move".to_owned(), tables::move_time(key.value()));
+        names.read(|| "a move".to_owned(), tables::old_move_time(key.value()));
         let number = number.value();
         names.claim(commits.get(number)?.is_some(), || format!("a move leads to commit {number}, which is missing"));
     }

@@ -14,9 +14,9 @@ use super::draft::{Draft, Fresh, Step, draft};
 use super::index::{Entry, Index};
 use super::store::{Head, Heads, Store, next_number};
 use super::tables::{
-    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, FORMAT, KEYFRAME_CHANGES, MEMORIES, META, MOVES, Meta, NAMES,
-    NARROW_CHANGES_MAX, OPS, Place, Reply, STATES, TEXTS, TOUCHES, VERSION_IDS, VERSIONS, VersionRow, WIDE,
-    bitmap_bytes, move_key, pair,
+    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, FORMAT, KEYFRAME_CHANGES, META, Meta, NARROW_CHANGES_MAX,
+    OLD_MEMORIES, OLD_MOVES, OLD_NAMES, OLD_TEXTS, OLD_TOUCHES, OLD_VERSION_IDS, OPS, Place, Reply, STATES, VERSIONS,
+    VersionRow, WIDE, bitmap_bytes, old_move_key, pair,
 };
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -69,17 +69,17 @@ impl<'t> Tables<'t> {
     fn open(transaction: &'t WriteTransaction) -> Result<Self> {
         Ok(Self {
             versions: transaction.open_table(VERSIONS)?,
-            version_ids: transaction.open_table(VERSION_IDS)?,
-            memories: transaction.open_table(MEMORIES)?,
+            version_ids: transaction.open_table(OLD_VERSION_IDS)?,
+            memories: transaction.open_table(OLD_MEMORIES)?,
             commits: transaction.open_table(COMMITS)?,
             commit_ids: transaction.open_table(COMMIT_IDS)?,
             wide: transaction.open_table(WIDE)?,
             states: transaction.open_table(STATES)?,
-            names: transaction.open_table(NAMES)?,
-            moves: transaction.open_table(MOVES)?,
+            names: transaction.open_table(OLD_NAMES)?,
+            moves: transaction.open_table(OLD_MOVES)?,
             ops: transaction.open_table(OPS)?,
-            touches: transaction.open_table(TOUCHES)?,
-            texts: transaction.open_table(TEXTS)?,
+            touches: transaction.open_table(OLD_TOUCHES)?,
+            texts: transaction.open_table(OLD_TEXTS)?,
         })
     }
 }
@@ -89,7 +89,8 @@ pub fn initialise(database: &Database) -> Result<()> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     {
-        let meta = Meta { format: FORMAT, store: Salt::random().0, generation: 1 };
+        let meta =
+            Meta { format: FORMAT, store: Salt::random().0, generation: 1, next_vid: 0, next_commit: 0, scrub: false };
         transaction.open_table(META)?.insert((), meta.encode().as_slice())?;
         let mut tables = Tables::open(&transaction)?;
         let at = clock::now();
@@ -115,7 +116,7 @@ pub fn initialise(database: &Database) -> Result<()> {
         tables.commit_ids.insert(&commit.id().0, 0)?;
         tables.states.insert(0, bitmap_bytes(&RoaringBitmap::new())?.as_slice())?;
         tables.names.insert(Name::main().as_str(), 0)?;
-        tables.moves.insert(move_key(&Name::main(), at, 0).as_slice(), 0)?;
+        tables.moves.insert(old_move_key(&Name::main(), at, 0).as_slice(), 0)?;
     }
     transaction.commit()?;
     Ok(())
@@ -385,7 +386,7 @@ fn put_commit(tables: &mut Tables, head: &Head, op: OpId, write: &Write, drafted
     tables.commit_ids.insert(&id.0, number)?;
 
     let moved_at = write.at.max(head.moved_at);
-    tables.moves.insert(move_key(&write.branch, moved_at, number).as_slice(), number)?;
+    tables.moves.insert(old_move_key(&write.branch, moved_at, number).as_slice(), number)?;
     let before = tables.names.insert(write.branch.as_str(), number)?.map(|before| before.value());
     if before != Some(head.number) {
         return Err(Error::internal(format!("branch `{}` was moved behind the writer's back", write.branch)));
@@ -395,7 +396,8 @@ fn put_commit(tables: &mut Tables, head: &Head, op: OpId, write: &Write, drafted
 }
 
 fn put_version(tables: &mut Tables, vid: u32, fresh: &Fresh) -> Result<()> {
-    let row = VersionRow { terms: fresh.terms, salt: fresh.salt, canonical: &fresh.canonical };
+    let first = tables::numbers_of(&tables.memories, &fresh.memory.id.0)?.first().copied().unwrap_or(vid);
+    let row = VersionRow::Whole { terms: fresh.terms, first, salt: fresh.salt, canonical: &fresh.canonical };
     tables.versions.insert(vid, row.encode().as_slice())?;
     tables.version_ids.insert(&fresh.id.0, vid)?;
     tables.memories.insert(&pair(&fresh.memory.id.0, vid), ())?;
@@ -433,7 +435,7 @@ pub fn place_after(commits: &impl ReadableTable<u32, &'static [u8]>, number: u32
 
 /// Where a name's history says that it stood at `time`: `None` before it began.
 pub fn stood_at(moves: &impl ReadableTable<&'static [u8], u32>, name: &Name, time: Time) -> Result<Option<u32>> {
-    let (first, last) = (move_key(name, Time::MIN, 0), move_key(name, time, u32::MAX));
+    let (first, last) = (old_move_key(name, Time::MIN, 0), old_move_key(name, time, u32::MAX));
     let newest = moves.range(first.as_slice()..=last.as_slice())?.next_back().transpose()?;
     Ok(newest.map(|(_, number)| number.value()))
 }
