@@ -120,6 +120,11 @@ impl Paths {
         self.data_dir.join("index")
     }
 
+    /// On which branch each session is.
+    pub fn checkouts_file(&self) -> PathBuf {
+        self.state_dir.join("checkouts")
+    }
+
     /// One file a day.
     pub fn log_dir(&self) -> PathBuf {
         self.state_dir.join("logs")

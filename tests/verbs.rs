@@ -6,7 +6,7 @@ use memoria::config::{Config, Secrets};
 use memoria::engine::embedded::Embedded;
 use memoria::error::{ErrorKind, Result};
 use memoria::model::{Filter, Kind, OpId, Page, ProjectId, SessionId, Trust};
-use memoria::service::{Caller, Service};
+use memoria::service::{Caller, Checkouts, Service};
 use memoria::wire::limits;
 use memoria::wire::message::{
     ClientKind, Correct, Depth, List, Log, Place, Purge, PurgeTarget, Retrieve, SessionScope, Show, Store, Stored,
@@ -26,7 +26,15 @@ impl World {
         let engine =
             Embedded::open(&folder.path().join("memoria.redb"), &folder.path().join("index"), 1 << 20).unwrap();
         let (config, receiver) = watch::channel(Arc::new(Config::default()));
-        Self { service: Service::new(engine, receiver), config, _folder: folder }
+        Self {
+            service: Service::new(
+                engine,
+                receiver,
+                Arc::new(Checkouts::open(&folder.path().join("checkouts")).unwrap()),
+            ),
+            config,
+            _folder: folder,
+        }
     }
 
     async fn store(&self, caller: &mut Caller, text: &str) -> Stored {

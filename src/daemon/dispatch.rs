@@ -12,8 +12,8 @@ use crate::engine::embedded::Embedded;
 use crate::error::{Error, Result};
 use crate::model::{OpId, StoreStatus};
 use crate::paths::Paths;
-use crate::service::{Caller, Service};
-use crate::wire::message::{Request, Response};
+use crate::service::{Caller, Checkouts, Service};
+use crate::wire::message::{Moved, Request, Response};
 
 /// A store that failed to open is not tried more often than this.
 const REOPEN_MS_MIN: u64 = 1_000;
@@ -62,10 +62,13 @@ impl Dispatch {
         let this = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             let cache_bytes = this.config.borrow().store.cache_mb as usize * 1024 * 1024;
-            let opened = Embedded::open(&this.paths.store_file(), &this.paths.index_folder(), cache_bytes);
+            let opened = Checkouts::open(&this.paths.checkouts_file()).and_then(|checkouts| {
+                let engine = Embedded::open(&this.paths.store_file(), &this.paths.index_folder(), cache_bytes)?;
+                Ok((engine, Arc::new(checkouts)))
+            });
             this.store.send_replace(match opened {
-                Ok(engine) => {
-                    let service = Arc::new(Service::new(engine, this.config.clone()));
+                Ok((engine, checkouts)) => {
+                    let service = Arc::new(Service::new(engine, this.config.clone(), checkouts));
                     tokio::spawn(rest_when_quiet(Arc::downgrade(&this), Arc::downgrade(&service)));
                     Store::Open(service)
                 }
@@ -90,21 +93,21 @@ impl Dispatch {
             Request::Purge(ask) => service.purge(caller, ask).await.map(Response::Purged),
             Request::Log(ask) => service.log(caller, ask).await.map(Response::Logged),
             Request::Verify => service.verify().await.map(Response::Verified),
-            Request::Branch(_)
-            | Request::Checkout(_)
-            | Request::Snapshot(_)
-            | Request::Diff(_)
-            | Request::Merge(_)
-            | Request::Resolve(_)
-            | Request::Pick(_)
-            | Request::Apply(_)
-            | Request::Rollback(_)
-            | Request::Revert(_)
-            | Request::Undo(_)
-            | Request::Blame(_)
-            | Request::Import(_)
-            | Request::Export(_)
-            | Request::Upkeep(_) => Err(Error::internal("not built yet")),
+            Request::Branch(ask) => service.branches(caller, ask).await.map(Response::Branches),
+            Request::Checkout(ask) => service.check_out(caller, ask).await.map(Response::Branches),
+            Request::Snapshot(ask) => service.snapshots(caller, ask).await.map(Response::Snapshots),
+            Request::Diff(ask) => service.diff(caller, ask).await.map(|diffed| Response::Diffed(Box::new(diffed))),
+            Request::Merge(ask) => service.merge(caller, ask).await.map(moved),
+            Request::Resolve(ask) => service.resolve(caller, ask).await.map(moved),
+            Request::Pick(ask) => service.pick(caller, ask).await.map(moved),
+            Request::Apply(ask) => service.apply(caller, ask).await.map(moved),
+            Request::Rollback(ask) => service.roll_back(caller, ask).await.map(moved),
+            Request::Revert(ask) => service.revert(caller, ask).await.map(moved),
+            Request::Undo(ask) => service.undo(caller, ask).await.map(moved),
+            Request::Blame(ask) => service.blame(caller, ask).await.map(|blamed| Response::Blamed(Box::new(blamed))),
+            Request::Import(ask) => service.import(caller, ask).await.map(Response::Imported),
+            Request::Export(ask) => service.export(caller, ask).await.map(Response::Exported),
+            Request::Upkeep(ask) => service.upkeep(ask).await,
             Request::Mcp(_) | Request::Status | Request::Stop(_) => {
                 Err(Error::internal("a request of the session's own reached the store"))
             }
@@ -146,6 +149,10 @@ impl Dispatch {
             _ => Err(Error::shutting_down("the daemon is stopping; ask again")),
         }
     }
+}
+
+fn moved(moved: Moved) -> Response {
+    Response::Moved(Box::new(moved))
 }
 
 /// Rests the store after each quiet interval in which something had happened before. Ends with the store.

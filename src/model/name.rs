@@ -110,6 +110,10 @@ pub enum NameChange {
     Delete {
         name: Name,
     },
+    /// Deleted if it is there: what is kept for a while only, and may be gone already.
+    Expire {
+        name: Name,
+    },
     /// A deleted name stands again where it last stood.
     Restore {
         name: Name,

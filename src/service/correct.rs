@@ -6,9 +6,7 @@ use super::{Caller, Service, checked_filter, checked_tags, checked_text};
 use crate::clock;
 use crate::engine::{At, Engine};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{
-    Applied, Change, Expect, Memory, Name, Outcome, Progress, Trust, Verb, Version, VersionId, Work, Write,
-};
+use crate::model::{Applied, Change, Expect, Memory, Outcome, Trust, Verb, Version, VersionId, Work};
 use crate::search;
 use crate::wire::message::{ClientKind, Correct, Corrected, Target};
 
@@ -21,7 +19,8 @@ impl<E: Engine> Service<E> {
         if let Some(applied) = self.engine.replayed(caller.op).await? {
             return self.corrected(applied).await;
         }
-        let mut memo = Memo::default();
+        let branch = self.branch(caller, ask.branch.clone());
+        let mut memo = Memo { branch: branch.to_string(), ..Memo::default() };
         let text = checked_text(&self.mask(ask.text, &mut memo.masked)?)?;
         let note = ask.reason.map(|reason| self.mask(reason, &mut memo.masked)).transpose()?;
         let tags = match ask.tags {
@@ -33,7 +32,7 @@ impl<E: Engine> Service<E> {
         };
         let mut attempt = 1;
         loop {
-            let at = self.head().await?;
+            let at = self.head(&branch).await?;
             let before = self.target(caller, &at, &ask.target).await?;
             let mut memory = before.memory;
             memory.text.clone_from(&text);
@@ -44,19 +43,10 @@ impl<E: Engine> Service<E> {
             if let Some(tags) = &tags {
                 memory.tags.clone_from(tags);
             }
-            let write = Write {
-                branch: Name::main(),
-                author: caller.author(),
-                verb: Verb::Correct,
-                note: note.clone(),
-                at: memory.observed_at,
-                work: Work::Changes(vec![Change::Replace { memory, expect: Expect::Version(before.id) }]),
-                safety: None,
-                names: Vec::new(),
-                progress: Progress::Keep,
-                memo: memo.encode(),
-                acknowledged: Vec::new(),
-            };
+            let mut write = self.write(caller, branch.clone(), Verb::Correct, memory.observed_at);
+            write.note.clone_from(&note);
+            write.work = Work::Changes(vec![Change::Replace { memory, expect: Expect::Version(before.id) }]);
+            write.memo = memo.encode();
             match self.engine.apply(caller.op, write).await {
                 // A lost race is not the caller's concern: look again and correct what is there now.
                 Err(error) if error.kind == ErrorKind::Conflict && attempt < ATTEMPTS_MAX => attempt += 1,
@@ -91,7 +81,7 @@ impl<E: Engine> Service<E> {
         let memory = after_memory.ok_or_else(|| Error::not_found("the corrected memory has been erased since"))?;
         let shaped = self.shape(vec![Version { id: after, memory }]).await?.pop();
         Ok(Corrected {
-            branch: Name::main(),
+            branch: memo.branch.parse()?,
             memory: shaped.ok_or_else(|| Error::internal("a memory could not be shaped"))?,
             before: before_memory.map(|memory| memory.text).unwrap_or_default(),
             is_unchanged: before == after,

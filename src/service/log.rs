@@ -1,7 +1,7 @@
 //! `log`: commits, newest first, with a glance at what each touched.
 
-use super::{Caller, Service, excerpt, point};
-use crate::engine::Engine;
+use super::{Caller, Service, excerpt};
+use crate::engine::{Engine, Names};
 use crate::error::Result;
 use crate::model::{CommitEntry, CommitFilter, MemoryId, VersionId};
 use crate::wire::message::{Log, LogEntry, Logged};
@@ -10,8 +10,8 @@ use crate::wire::message::{Log, LogEntry, Logged};
 const EXCERPT_CHARS: usize = 72;
 
 impl<E: Engine> Service<E> {
-    pub async fn log(&self, _caller: &Caller, ask: Log) -> Result<Logged> {
-        let at = self.head().await?;
+    pub async fn log(&self, caller: &Caller, ask: Log) -> Result<Logged> {
+        let seen = self.seen(caller, ask.view).await?;
         let memory = match &ask.memory {
             Some(id) => Some(self.engine.find(id).await?),
             None => None,
@@ -24,8 +24,10 @@ impl<E: Engine> Service<E> {
             since: ask.since,
             until: ask.until,
         };
-        let (entries, total) = self.engine.history(&at, &filter, ask.walk, ask.page).await?;
-        Ok(Logged { point: point(&at), commits: self.logged(entries).await?, total, names: Vec::new() })
+        let (entries, total) = self.engine.history(&seen.at, &filter, ask.walk, ask.page).await?;
+        let mut names = self.engine.names(Names::Living).await?;
+        names.retain(|name| entries.iter().any(|entry| entry.id == name.commit));
+        Ok(Logged { point: seen.point(), commits: self.logged(entries).await?, total, names })
     }
 
     /// Commits as they are shown.

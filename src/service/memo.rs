@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::model::canon::{Reader, Writer};
-use crate::model::{Masked, VersionId};
+use crate::model::{CommitId, Masked, VersionId};
 
 /// Stored beside an operation's outcomes, opaque to the engine.
 #[derive(Debug, Default, PartialEq)]
@@ -12,6 +12,12 @@ pub(super) struct Memo {
     /// Similar memories as they were, with the percentage of common words.
     pub similar: Vec<(VersionId, u8)>,
     pub missing: Vec<String>,
+    /// The branch that was meant.
+    pub branch: String,
+    /// The commits that names and times stood for.
+    pub points: Vec<CommitId>,
+    /// Lines of an import that were not taken, and why.
+    pub refused: Vec<(u32, String)>,
 }
 
 impl Memo {
@@ -29,6 +35,14 @@ impl Memo {
         for missing in &self.missing {
             out.text(missing);
         }
+        out.text(&self.branch).u32(self.points.len() as u32);
+        for point in &self.points {
+            out.fixed(&point.0);
+        }
+        out.u32(self.refused.len() as u32);
+        for (line, why) in &self.refused {
+            out.u32(*line).text(why);
+        }
         out.0
     }
 
@@ -43,6 +57,13 @@ impl Memo {
         }
         for _ in 0..from.u32()? {
             memo.missing.push(from.text()?);
+        }
+        memo.branch = from.text()?;
+        for _ in 0..from.u32()? {
+            memo.points.push(CommitId(from.array()?));
+        }
+        for _ in 0..from.u32()? {
+            memo.refused.push((from.u32()?, from.text()?));
         }
         from.end()?;
         Ok(memo)
@@ -59,6 +80,9 @@ mod tests {
             masked: vec![Masked { what: "JWT".into(), count: 2 }],
             similar: vec![(VersionId([3; 32]), 71)],
             missing: vec!["deadbeef".into()],
+            branch: "main".into(),
+            points: vec![CommitId([4; 32])],
+            refused: vec![(7, "it is empty".into())],
         };
         assert_eq!(Memo::decode(&memo.encode()).unwrap(), memo);
         assert_eq!(Memo::decode(&Memo::default().encode()).unwrap(), Memo::default());

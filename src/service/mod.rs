@@ -1,14 +1,27 @@
 //! One file per verb: each checks and completes a request, asks the engine, and shapes the answer.
 //! A service never touches a file, a socket or JSON; the same verbs serve agents and people.
 
+mod blame;
+mod branch;
+mod checkouts;
 mod correct;
+mod diff;
 mod list;
 mod log;
 mod memo;
+mod merge;
+mod moved;
+mod pick;
 mod purge;
 mod retrieve;
+mod revision;
+mod rollback;
 mod show;
+mod snapshot;
 mod store;
+mod transfer;
+mod undo;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -20,16 +33,18 @@ use crate::engine::{At, Engine};
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::model::{
-    Author, Filter, Masked, Memory, MemoryId, Name, OpId, Origin, ProjectId, Revision, Scope, SessionId, Source,
-    StoreStatus, Version,
+    Author, Filter, Masked, Memory, MemoryId, OpId, Origin, ProjectId, Scope, SessionId, Source, StoreStatus, Version,
 };
 use crate::wire::limits;
-use crate::wire::message::{ClientKind, Place, Point, Shaped, Verified};
+use crate::wire::message::{ClientKind, Place, Shaped, Verified};
+
+pub use checkouts::Checkouts;
 
 /// The verbs over one engine.
 pub struct Service<E> {
     engine: E,
     config: watch::Receiver<Arc<Config>>,
+    checkouts: Arc<Checkouts>,
 }
 
 /// Who asks, and under which operation id.
@@ -87,8 +102,8 @@ impl Caller {
 }
 
 impl<E: Engine> Service<E> {
-    pub fn new(engine: E, config: watch::Receiver<Arc<Config>>) -> Self {
-        Self { engine, config }
+    pub fn new(engine: E, config: watch::Receiver<Arc<Config>>, checkouts: Arc<Checkouts>) -> Self {
+        Self { engine, config, checkouts }
     }
 
     /// Checks everything that the model promises; see [`Engine::verify`].
@@ -114,21 +129,10 @@ impl<E: Engine> Service<E> {
         self.config.borrow().clone()
     }
 
-    /// The head of `main`, fixed for one request.
-    async fn head(&self) -> Result<At> {
-        self.engine.resolve(&Revision::Name(Name::main()), clock::now()).await
-    }
-
     async fn shape(&self, versions: Vec<Version>) -> Result<Vec<Shaped>> {
         let ids: Vec<MemoryId> = versions.iter().map(|version| version.memory.id).collect();
         let short_lens = self.engine.short_lens(&ids).await?;
-        let shaped = versions.into_iter().zip(short_lens).map(|(version, short_len)| Shaped {
-            flags: guard::flags::flags(&version.memory.text),
-            memory: version.memory,
-            version: version.id,
-            short_len,
-        });
-        Ok(shaped.collect())
+        Ok(versions.into_iter().zip(short_lens).map(|(version, short_len)| shaped(version, short_len)).collect())
     }
 
     /// The live version of a memory named by id or prefix.
@@ -142,34 +146,49 @@ impl<E: Engine> Service<E> {
 
     /// Applies the policy for secrets to one text, and adds to the list of what was masked.
     fn mask(&self, text: String, masked: &mut Vec<Masked>) -> Result<String> {
-        let policy = self.config().guard.secrets;
-        if policy == Secrets::Allow {
-            return Ok(text);
-        }
-        let (clean, found) = guard::secrets::mask(&text);
-        if found.is_empty() {
-            return Ok(text);
-        }
-        if policy == Secrets::Block {
-            let what: Vec<String> = found.into_iter().map(|masked| masked.what).collect();
-            return Err(Error::invalid(format!(
-                "nothing was stored: it contains what looks like a secret ({}). Store it without the secret.",
-                what.join(", ")
-            )));
-        }
-        for new in found {
-            match masked.iter_mut().find(|known| known.what == new.what) {
-                Some(known) => known.count += new.count,
-                None => masked.push(new),
-            }
-        }
-        Ok(clean.into_owned())
+        mask(self.config().guard.secrets, text, masked)
     }
 }
 
-/// A state as answers name it.
-fn point(at: &At) -> Point {
-    Point { commit: at.commit, name: None, at: at.as_of, live: at.live }
+fn mask(policy: Secrets, text: String, masked: &mut Vec<Masked>) -> Result<String> {
+    if policy == Secrets::Allow {
+        return Ok(text);
+    }
+    let (clean, found) = guard::secrets::mask(&text);
+    if found.is_empty() {
+        return Ok(text);
+    }
+    if policy == Secrets::Block {
+        let what: Vec<String> = found.into_iter().map(|masked| masked.what).collect();
+        return Err(Error::invalid(format!(
+            "nothing was stored: it contains what looks like a secret ({}). Store it without the secret.",
+            what.join(", ")
+        )));
+    }
+    for new in found {
+        match masked.iter_mut().find(|known| known.what == new.what) {
+            Some(known) => known.count += new.count,
+            None => masked.push(new),
+        }
+    }
+    Ok(clean.into_owned())
+}
+
+/// A memory as it is shown.
+fn shaped(version: Version, short_len: u8) -> Shaped {
+    Shaped { flags: guard::flags::flags(&version.memory.text), memory: version.memory, version: version.id, short_len }
+}
+
+/// Metadata that may be kept beside a memory.
+fn checked_metadata(metadata: String) -> Result<String> {
+    if metadata.len() > limits::METADATA_BYTES_MAX {
+        return Err(Error::too_large(format!(
+            "the metadata has {} bytes; at most {} are kept with a memory",
+            metadata.len(),
+            limits::METADATA_BYTES_MAX
+        )));
+    }
+    Ok(metadata)
 }
 
 /// A text that may be stored: not empty, not too long.

@@ -3,41 +3,57 @@
 use super::memo::Memo;
 use super::{Caller, Service, fitting};
 use crate::clock;
-use crate::engine::{At, Engine};
+use crate::engine::{At, Engine, Erase};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lexical;
-use crate::model::{
-    Applied, Change, Expect, Filter, MemoryId, Name, Outcome, Page, Progress, Scope, Verb, Version, VersionId, Work,
-    Write,
-};
+use crate::model::{Applied, Change, Expect, Filter, MemoryId, Outcome, Page, Scope, Verb, Version, VersionId, Work};
 use crate::wire::limits;
-use crate::wire::message::{Purge, PurgeTarget, Purged};
+use crate::wire::message::{Depth, Purge, PurgeTarget, Purged};
 
 impl<E: Engine> Service<E> {
-    /// Durable once it returns `Ok`; one commit, whatever the number.
+    /// Durable once it returns `Ok`; one commit, whatever the number. An erasure is on every branch.
     pub async fn purge(&self, caller: &Caller, ask: Purge) -> Result<Purged> {
+        if ask.depth == Depth::Bytes {
+            return self.erase(caller, ask).await;
+        }
         if let Some(applied) = self.engine.replayed(caller.op).await? {
             return self.purged(applied).await;
         }
-        let mut memo = Memo::default();
+        let branch = self.branch(caller, ask.branch);
+        let mut memo = Memo { branch: branch.to_string(), ..Memo::default() };
         let note = ask.reason.map(|reason| self.mask(reason, &mut memo.masked)).transpose()?;
-        let at = self.head().await?;
+        let at = self.head(&branch).await?;
         let ids = self.targets(caller, &at, ask.target, &mut memo.missing).await?;
-        let write = Write {
-            branch: Name::main(),
-            author: caller.author(),
-            verb: Verb::Purge,
-            note,
-            at: clock::now(),
-            work: Work::Changes(ids.into_iter().map(|id| Change::Remove { id, expect: Expect::Live }).collect()),
-            safety: None,
-            names: Vec::new(),
-            progress: Progress::Keep,
-            memo: memo.encode(),
-            acknowledged: Vec::new(),
-        };
+        let mut write = self.write(caller, branch, Verb::Purge, clock::now());
+        write.note = note;
+        write.work = Work::Changes(ids.into_iter().map(|id| Change::Remove { id, expect: Expect::Live }).collect());
+        write.memo = memo.encode();
+        self.secure(&mut write).await?;
         let applied = self.engine.apply(caller.op, write).await?;
         self.purged(applied).await
+    }
+
+    /// What only history holds can be erased too, by its id.
+    async fn erase(&self, caller: &Caller, ask: Purge) -> Result<Purged> {
+        let branch = self.branch(caller, ask.branch);
+        let note = ask.reason.map(|reason| self.mask(reason, &mut Vec::new())).transpose()?;
+        let at = self.head(&branch).await?;
+        let mut missing = Vec::new();
+        let ids = self.targets(caller, &at, ask.target, &mut missing).await?;
+        let erase = Erase { ids, author: caller.author(), note, at: clock::now() };
+        let erased = self.engine.erase(caller.op, erase).await?;
+        missing.extend(erased.missing.iter().map(ToString::to_string));
+        let commit = erased.commits.iter().find(|(on, _)| *on == branch).or(erased.commits.first());
+        Ok(Purged {
+            commit: commit.map(|(_, commit)| *commit),
+            branch,
+            safety: None,
+            erased_versions: erased.versions,
+            erased_memories: erased.memories,
+            removed: Vec::new(),
+            removed_total: erased.memories,
+            missing,
+        })
     }
 
     async fn targets(
@@ -87,7 +103,8 @@ impl<E: Engine> Service<E> {
     }
 
     async fn purged(&self, applied: Applied) -> Result<Purged> {
-        let mut missing = Memo::decode(&applied.memo)?.missing;
+        let memo = Memo::decode(&applied.memo)?;
+        let (mut missing, safety) = (memo.missing, self.safety_of(&applied, Verb::Purge));
         let mut removed: Vec<VersionId> = Vec::new();
         for outcome in &applied.outcomes {
             match outcome {
@@ -96,14 +113,14 @@ impl<E: Engine> Service<E> {
                 _ => return Err(Error::conflict("this operation id belongs to another kind of request")),
             }
         }
-        let removed_total = removed.len() as u32;
+        let removed_total = applied.counts.removed.max(removed.len() as u32);
         removed.truncate(limits::RESULTS_MAX as usize);
         let memories = self.engine.versions(&removed).await?;
         let known =
             removed.iter().zip(memories).filter_map(|(id, memory)| memory.map(|memory| Version { id: *id, memory }));
         Ok(Purged {
-            branch: Name::main(),
-            safety: None,
+            branch: memo.branch.parse()?,
+            safety,
             erased_versions: 0,
             erased_memories: 0,
             removed: self.shape(fitting(known.collect())).await?,

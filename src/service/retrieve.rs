@@ -18,8 +18,8 @@ impl<E: Engine> Service<E> {
             ranking.top_k = ask.top_k.min(limits::RESULTS_MAX) as usize;
         }
         ranking.max_tokens = ask.max_tokens;
-        let at = self.head().await?;
-        let ranked = search::retrieve(&self.engine, &at, question, filter, &ranking).await?;
+        let seen = self.seen(caller, ask.view).await?;
+        let ranked = search::retrieve(&self.engine, &seen.at, question, filter, &ranking).await?;
         let mut left_out = ranked.left_out;
         let (mut versions, mut scores) = (Vec::new(), Vec::new());
         let mut bytes = 0;
@@ -34,7 +34,7 @@ impl<E: Engine> Service<E> {
         }
         let shaped = self.shape(versions).await?.into_iter().zip(scores);
         let hits = shaped.map(|(memory, (score, parts))| Hit { memory, score, parts: ask.explain.then_some(parts) });
-        Ok(Retrieved { point: super::point(&at), hits: hits.collect(), left_out, lexical_only: true })
+        Ok(Retrieved { point: seen.point(), hits: hits.collect(), left_out, lexical_only: true })
     }
 
     /// How answers to this caller are ranked, before the request's own wishes. A session that is merely

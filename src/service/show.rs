@@ -9,8 +9,8 @@ use crate::wire::limits;
 use crate::wire::message::{Past, Show, Shown};
 
 impl<E: Engine> Service<E> {
-    pub async fn show(&self, _caller: &Caller, ask: Show) -> Result<Shown> {
-        let at = self.head().await?;
+    pub async fn show(&self, caller: &Caller, ask: Show) -> Result<Shown> {
+        let at = self.seen(caller, ask.view).await?.at;
         let id = self.engine.find(&ask.id).await?;
         let live = self.engine.read(&at, &[id]).await?.into_iter().next().flatten();
         let filter = CommitFilter { memory: Some(id), ..CommitFilter::default() };

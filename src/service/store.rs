@@ -1,16 +1,15 @@
 //! `store`: a text becomes a memory, unless equal text is one already.
 
 use super::memo::Memo;
-use super::{Caller, Service, checked_tags, checked_text};
+use super::{Caller, Service, checked_metadata, checked_tags, checked_text};
 use crate::clock;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::{
-    Applied, Change, Filter, Kind, Masked, Memory, MemoryId, Name, Outcome, Progress, ProjectId, Scope, Source, Trust,
-    Verb, Version, VersionId, Work, Write,
+    Applied, Change, Filter, Kind, Masked, Memory, MemoryId, Outcome, ProjectId, Scope, Source, Trust, Verb, Version,
+    VersionId, Work,
 };
 use crate::search;
-use crate::wire::limits;
 use crate::wire::message::{Place, Similar, Store, Stored};
 
 impl<E: Engine> Service<E> {
@@ -20,25 +19,16 @@ impl<E: Engine> Service<E> {
             return self.stored(applied).await;
         }
         let mut masked = Vec::new();
+        let branch = self.branch(caller, ask.branch.clone());
         let memory = self.new_memory(caller, ask, &mut masked)?;
-        let at = self.head().await?;
+        let at = self.head(&branch).await?;
         let nearby = Filter { scope: memory.project.clone().map_or(Scope::All, Scope::Project), ..Filter::default() };
         let similar = search::similar(&self.engine, &at, &memory.text, nearby).await?;
         let similar = similar.into_iter().map(|(version, percent)| (version.id, percent)).collect();
-        let memo = Memo { masked, similar, missing: Vec::new() };
-        let write = Write {
-            branch: Name::main(),
-            author: caller.author(),
-            verb: Verb::Store,
-            note: None,
-            at: memory.created_at,
-            work: Work::Changes(vec![Change::Store(memory)]),
-            safety: None,
-            names: Vec::new(),
-            progress: Progress::Keep,
-            memo: memo.encode(),
-            acknowledged: Vec::new(),
-        };
+        let memo = Memo { branch: branch.to_string(), masked, similar, ..Memo::default() };
+        let mut write = self.write(caller, branch, Verb::Store, memory.created_at);
+        write.work = Work::Changes(vec![Change::Store(memory)]);
+        write.memo = memo.encode();
         let applied = self.engine.apply(caller.op, write).await?;
         self.stored(applied).await
     }
@@ -49,14 +39,7 @@ impl<E: Engine> Service<E> {
         // Masked first: nothing after this line sees a secret, not even to measure it.
         let text = checked_text(&self.mask(ask.text, masked)?)?;
         let tags = ask.tags.into_iter().map(|tag| self.mask(tag, masked)).collect::<Result<Vec<_>>>()?;
-        let metadata = self.mask(ask.metadata, masked)?;
-        if metadata.len() > limits::METADATA_BYTES_MAX {
-            return Err(Error::too_large(format!(
-                "the metadata has {} bytes; at most {} are kept with a memory",
-                metadata.len(),
-                limits::METADATA_BYTES_MAX
-            )));
-        }
+        let metadata = checked_metadata(self.mask(ask.metadata, masked)?)?;
         let origin = caller.origin(ask.source);
         let trust = ask.trust.unwrap_or(match origin.source {
             Source::User => Trust::T1,
@@ -107,7 +90,14 @@ impl<E: Engine> Service<E> {
                 Similar { memory, percent }
             })
             .collect();
-        Ok(Stored { branch: Name::main(), stored, is_duplicate, similar, masked: memo.masked, commit: applied.commit })
+        Ok(Stored {
+            branch: memo.branch.parse()?,
+            stored,
+            is_duplicate,
+            similar,
+            masked: memo.masked,
+            commit: applied.commit,
+        })
     }
 }
 

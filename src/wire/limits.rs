@@ -47,6 +47,10 @@ pub const RESULTS_MAX: u32 = 200;
 pub const RESULT_TEXTS_BYTES_MAX: usize = 4 << 20;
 /// Memories named in one request.
 pub const IDS_MAX: usize = 500;
+/// Commits that one commit can name as those it takes back, and that one request can name.
+pub const COMMITS_NAMED_MAX: usize = 64;
+/// Memories in one part of an export; fewer where their texts are long.
+pub const EXPORTED_MAX: u32 = 4_000;
 /// A topic to purge by: shorter ones fit too much.
 pub const TOPIC_CHARS_MIN: usize = 2;
 

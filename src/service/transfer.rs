@@ -1,0 +1,136 @@
+//! `import` and `export`: many memories at once, in and out.
+
+use super::memo::Memo;
+use super::{Caller, Service, checked_filter, checked_tags, checked_text, mask};
+use crate::clock;
+use crate::config::Secrets;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::model::{
+    Applied, Change, Kind, Masked, Memory, MemoryId, Origin, ProjectId, Source, Time, Trust, Verb, Work,
+};
+use crate::wire::limits;
+use crate::wire::message::{Export, Exported, Import, Imported, Place, Row};
+
+impl<E: Engine> Service<E> {
+    /// One batch, one commit. Durable once it returns `Ok`.
+    pub async fn import(&self, caller: &Caller, ask: Import) -> Result<Imported> {
+        let rows = ask.rows.len() as u32;
+        if let Some(applied) = self.engine.replayed(caller.op).await? {
+            return imported(applied, rows);
+        }
+        let branch = self.branch(caller, ask.branch.clone());
+        let (policy, by, now) = (self.config().guard.secrets, caller.clone(), clock::now());
+        // Long work must not hold up the other sessions' requests.
+        let read = tokio::task::spawn_blocking(move || read_all(&by, ask, policy, now));
+        let batch = read.await.map_err(|_| Error::internal("a batch could not be read"))??;
+        let mut write = self.write(caller, branch.clone(), Verb::Import, now);
+        write.note = batch.note;
+        write.work = Work::Changes(batch.memories.into_iter().map(Change::Store).collect());
+        let (branch, masked, refused) = (branch.to_string(), batch.masked, batch.refused);
+        write.memo = Memo { branch, masked, refused, ..Memo::default() }.encode();
+        imported(self.engine.apply(caller.op, write).await?, rows)
+    }
+
+    /// Part of a state, from where the last part ended.
+    pub async fn export(&self, caller: &Caller, ask: Export) -> Result<Exported> {
+        let seen = self.seen(caller, ask.view).await?;
+        let filter = checked_filter(caller, ask.place, ask.filter)?;
+        let mut limit = limits::EXPORTED_MAX;
+        let scan = loop {
+            let scan = self.engine.scan(&seen.at, &filter, ask.start, limit).await?;
+            let bytes: usize = scan.versions.iter().map(|one| one.memory.text.len() + one.memory.metadata.len()).sum();
+            if bytes <= limits::RESULT_TEXTS_BYTES_MAX || limit == 1 {
+                break scan;
+            }
+            limit = (limit / 2).max(1);
+        };
+        let memories = scan.versions.into_iter().map(|version| version.memory).collect();
+        Ok(Exported { point: seen.point(), memories, total: scan.total, next: scan.next })
+    }
+}
+
+fn imported(applied: Applied, rows: u32) -> Result<Imported> {
+    let memo = Memo::decode(&applied.memo)?;
+    let (stored, refused) = (applied.counts.added, memo.refused);
+    Ok(Imported {
+        branch: memo.branch.parse()?,
+        stored,
+        existing: rows.saturating_sub(stored + refused.len() as u32),
+        masked: memo.masked,
+        refused,
+        commit: applied.commit,
+        is_replay: applied.is_replay,
+    })
+}
+
+struct Batch {
+    note: Option<String>,
+    memories: Vec<Memory>,
+    masked: Vec<Masked>,
+    refused: Vec<(u32, String)>,
+}
+
+fn read_all(caller: &Caller, ask: Import, policy: Secrets, now: Time) -> Result<Batch> {
+    let mut batch = Batch { note: None, memories: Vec::with_capacity(ask.rows.len()), masked: vec![], refused: vec![] };
+    let home = match ask.place {
+        Place::Here => caller.project.clone(),
+        Place::Global => None,
+        Place::Named(project) => Some(project),
+        Place::Everywhere => return Err(Error::invalid("a memory cannot be stored in every project: name one")),
+    };
+    for row in ask.rows {
+        let line = row.line;
+        match memory_of(caller, row, (&home, ask.agent.as_deref(), policy, now), &mut batch.masked) {
+            Ok(memory) => batch.memories.push(memory),
+            Err(error) => batch.refused.push((line, error.message)),
+        }
+    }
+    batch.note = Some(mask(policy, ask.file, &mut batch.masked)?).filter(|file| !file.is_empty());
+    Ok(batch)
+}
+
+fn memory_of(
+    caller: &Caller,
+    row: Row,
+    (home, agent, policy, now): (&Option<ProjectId>, Option<&str>, Secrets, Time),
+    masked: &mut Vec<Masked>,
+) -> Result<Memory> {
+    let mut clean = |text: String| mask(policy, text, masked);
+    let text = checked_text(&clean(row.text)?)?;
+    let tags = checked_tags(row.tags.into_iter().map(&mut clean).collect::<Result<Vec<_>>>()?)?;
+    let metadata = super::checked_metadata(clean(row.metadata)?)?;
+    let kind = row.kind.unwrap_or(Kind::Semantic);
+    let project = match row.project.as_deref() {
+        None if kind == Kind::Profile => None,
+        None => home.clone(),
+        Some("global") => None,
+        Some(name) => Some(ProjectId::new(name)?),
+    };
+    let source = row.source.unwrap_or(Source::Import);
+    let trust = row.trust.unwrap_or(Trust::T4);
+    Ok(Memory {
+        id: MemoryId::random(),
+        kind,
+        text,
+        tags,
+        trust,
+        confidence: row.confidence.unwrap_or(trust.initial_confidence()),
+        project,
+        session: Some(row.session.unwrap_or_else(|| caller.session.clone())),
+        subject: row.subject,
+        origin: Origin {
+            source,
+            agent: row.agent.or_else(|| agent.map(str::to_owned)),
+            agent_version: row.agent_version,
+            session: Some(caller.session.clone()),
+            tool: row.tool,
+            file: row.file,
+        },
+        created_at: row.created_at.unwrap_or(now),
+        observed_at: row.observed_at.or(row.created_at).unwrap_or(now),
+        expires_at: row.expires_at,
+        pinned: row.is_pinned,
+        metadata,
+    })
+}
