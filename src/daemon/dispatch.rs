@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::engine::embedded::Embedded;
 use crate::error::{Error, Result};
-use crate::model::{OpId, StoreStatus};
+use crate::model::{Name, OpId, ProjectId, SessionId, StoreStatus};
 use crate::paths::Paths;
 use crate::service::{Caller, Checkouts, Service};
 use crate::wire::message::{Moved, Request, Response};
@@ -19,6 +19,8 @@ use crate::wire::message::{Moved, Request, Response};
 const REOPEN_MS_MIN: u64 = 1_000;
 /// How long nobody must ask before derived data is brought to disk.
 const REST_MS: u64 = 20_000;
+/// How often what was deleted long ago is forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The verbs, and the store behind them.
 pub struct Dispatch {
@@ -123,6 +125,14 @@ impl Dispatch {
         status.unwrap_or_else(|error| StoreStatus { error: Some(error.message), ..StoreStatus::default() })
     }
 
+    /// The branch that a session is on; `None` while the store is not open.
+    pub fn branch_of(&self, session: &SessionId, project: Option<&ProjectId>) -> Option<Name> {
+        match &*self.store.borrow() {
+            Store::Open(service) => Some(service.branch_of(session, project)),
+            _ => None,
+        }
+    }
+
     /// These replies have arrived at the agent.
     pub fn acknowledge(&self, ops: Vec<OpId>) {
         if let Store::Open(service) = &*self.store.borrow() {
@@ -155,9 +165,11 @@ fn moved(moved: Moved) -> Response {
     Response::Moved(Box::new(moved))
 }
 
-/// Rests the store after each quiet interval in which something had happened before. Ends with the store.
+/// Rests the store after each quiet interval in which something had happened before, and once a day lets it forget
+/// what was deleted long ago. Ends with the store.
 async fn rest_when_quiet(dispatch: Weak<Dispatch>, service: Weak<Service<Embedded>>) {
     let (mut rested_at, mut seen) = (0, 0);
+    let mut tidied: Option<tokio::time::Instant> = None;
     loop {
         tokio::time::sleep(Duration::from_millis(REST_MS)).await;
         let (Some(dispatch), Some(service)) = (dispatch.upgrade(), service.upgrade()) else { return };
@@ -168,6 +180,19 @@ async fn rest_when_quiet(dispatch: Weak<Dispatch>, service: Weak<Service<Embedde
             rested_at = asked;
             if let Err(error) = service.rest().await {
                 tracing::warn!("derived data was not flushed: {error}");
+            }
+            if tidied.is_none_or(|at| at.elapsed() >= FORGET_EVERY) {
+                tidied = Some(tokio::time::Instant::now());
+                match service.forget_old().await {
+                    Ok(gone) if gone.versions + gone.commits + gone.names > 0 => tracing::info!(
+                        "forgot {} names, {} commits and {} versions that were deleted long ago",
+                        gone.names,
+                        gone.commits,
+                        gone.versions
+                    ),
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!("what was deleted long ago was not forgotten: {error}"),
+                }
             }
         }
     }

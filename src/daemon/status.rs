@@ -7,6 +7,10 @@ use crate::wire::message::Status;
 pub async fn status(house: &House) -> Status {
     let store = house.dispatch.store_status().await;
     let (rss_bytes, pss_bytes) = memory();
+    let mut sessions = house.sessions();
+    for session in &mut sessions {
+        session.branch = house.dispatch.branch_of(&session.session, session.project.as_ref());
+    }
     let paths = &house.paths;
     let named = [
         ("config", paths.config_file()),
@@ -24,7 +28,7 @@ pub async fn status(house: &House) -> Status {
         pss_bytes,
         engine: "embedded".to_owned(),
         store,
-        sessions: house.sessions(),
+        sessions,
         last_error: logs::last_error(),
         config_error: house.settings.error(),
         idle_exit_min: if house.is_auto { idle_exit_min } else { 0 },
