@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::model::{Difference, Filter, MemoryId, Page, Version, VersionId};
 use crate::search;
 use crate::wire::limits;
-use crate::wire::message::{Alike, Changed, Diff, Diffed, Similar};
+use crate::wire::message::{Alike, Changed, Diff, Diffed, Lookalikes, Similar};
 
 /// So many added memories are compared with the other side; more are a bulk, not something to look through.
 const COMPARED_MAX: usize = 50;
@@ -23,7 +23,10 @@ impl<E: Engine> Service<E> {
         };
         let diff = self.engine.diff(&from.at, &to.at, &filter, page_of(ask.page)).await?;
         let changes = self.changed(&diff.differences, &[]).await?;
-        let alike = self.alike(&from.at, &changes).await?;
+        let alike = match ask.alike {
+            Lookalikes::Find => self.alike(&from.at, &changes).await?,
+            Lookalikes::Skip => Vec::new(),
+        };
         Ok(Diffed { from: from.point(), to: to.point(), counts: diff.counts, changes, alike })
     }
 

@@ -344,6 +344,15 @@ pub struct Diff {
     pub place: Place,
     pub filter: Filter,
     pub page: Page,
+    pub alike: Lookalikes,
+}
+
+/// Whether near-duplicates between the two sides are looked for: a search for each added memory of the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lookalikes {
+    #[default]
+    Find,
+    Skip,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
