@@ -1,14 +1,134 @@
-//! What differs between two states: which memories come, go and change, as sets of local numbers first, and by id
-//! only for what is shown.
+//! What differs between two states: which memories come, go and change. Sets and arrays of local numbers first; ids
+//! only of what is shown, texts never.
+
+use roaring::RoaringBitmap;
 
 use super::store::Store;
 use crate::engine::At;
-use crate::error::{Error, Result};
-use crate::model::{Diff, Filter, Page};
+use crate::error::Result;
+use crate::model::{Counts, Diff, Difference, Filter, Page, Time, VersionId};
+
+/// One memory in two states, by local numbers: its own, and its version's on either side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shift {
+    pub memory: u32,
+    pub before: Option<u32>,
+    pub after: Option<u32>,
+}
+
+/// Versions of different memories, to be looked up by memory number.
+pub struct Versions(Vec<(u32, u32)>);
+
+/// The ids of some versions, to be looked up by local number.
+struct VersionIds(Vec<(u32, VersionId)>);
 
 impl Store {
     pub(super) fn diff(&self, from: &At, to: &At, filter: &Filter, page: Page) -> Result<Diff> {
-        let _ = (from, to, filter, page);
-        Err(Error::internal("states are not compared yet"))
+        let (gone, come) = (&*from.state - &*to.state, &*to.state - &*from.state);
+        let mut shifts = self.shifts(&gone, &come)?;
+        if *filter != Filter::default() {
+            // Whether a memory has expired since is no difference: nothing has at the beginning of time.
+            let passing = self.mending(|| self.index.filter(&(&gone | &come), filter, Time::MIN))?;
+            let passes = |vid: Option<u32>| vid.is_some_and(|vid| passing.contains(vid));
+            shifts.retain(|shift| passes(shift.before) || passes(shift.after));
+        }
+        Ok(Diff { counts: counts(&shifts), differences: self.page_of(&mut shifts, &[], page)? })
     }
+
+    /// The versions of a set, which holds one of each memory at most.
+    pub(super) fn by_memory(&self, vids: &RoaringBitmap) -> Result<Versions> {
+        let memories = self.mending(|| self.index.memory_numbers(vids))?;
+        let mut versions: Vec<(u32, u32)> = memories.into_iter().zip(vids).collect();
+        versions.sort_unstable();
+        Ok(Versions(versions))
+    }
+
+    /// The same of a set that may be large, for a few memories only.
+    pub(super) fn of_memories(&self, memories: &RoaringBitmap, vids: &RoaringBitmap) -> Result<Versions> {
+        if memories.is_empty() {
+            return Ok(Versions(Vec::new()));
+        }
+        let numbers = self.mending(|| self.index.memory_numbers(vids))?;
+        let wanted = numbers.into_iter().zip(vids).filter(|(memory, _)| memories.contains(*memory));
+        let mut versions: Vec<(u32, u32)> = wanted.collect();
+        versions.sort_unstable();
+        Ok(Versions(versions))
+    }
+
+    /// What goes and what comes, put together by memory.
+    pub(super) fn shifts(&self, gone: &RoaringBitmap, come: &RoaringBitmap) -> Result<Vec<Shift>> {
+        let (gone, come) = (self.by_memory(gone)?, self.by_memory(come)?);
+        let old = gone.0.iter().map(|(memory, before)| Shift {
+            memory: *memory,
+            before: Some(*before),
+            after: come.get(*memory),
+        });
+        let new = come.0.iter().filter(|(memory, _)| gone.get(*memory).is_none());
+        let new = new.map(|(memory, after)| Shift { memory: *memory, before: None, after: Some(*after) });
+        Ok(old.chain(new).collect())
+    }
+
+    /// Part of these, what was written last at the end. `unstored` are versions that are not stored yet, with the
+    /// numbers beyond all others that the shifts have for them, rising.
+    pub(super) fn page_of(
+        &self,
+        shifts: &mut [Shift],
+        unstored: &[(u32, VersionId)],
+        page: Page,
+    ) -> Result<Vec<Difference>> {
+        shifts.sort_unstable_by_key(|shift| shift.after.or(shift.before));
+        let start = shifts.len().min(page.offset as usize);
+        let len = if page.limit == 0 { shifts.len() } else { page.limit as usize };
+        let end = shifts.len().min(start.saturating_add(len));
+        self.differences(&shifts[start..end], unstored)
+    }
+
+    /// The same by ids, in the same order.
+    pub(super) fn differences(&self, shifts: &[Shift], unstored: &[(u32, VersionId)]) -> Result<Vec<Difference>> {
+        let memories: Vec<u32> = shifts.iter().map(|shift| shift.memory).collect();
+        let ids = self.mending(|| self.index.ids(&memories))?;
+        let beyond = unstored.first().map_or(u32::MAX, |(vid, _)| *vid);
+        let mut vids: Vec<u32> = shifts.iter().flat_map(|shift| [shift.before, shift.after]).flatten().collect();
+        vids.sort_unstable();
+        let stored: RoaringBitmap = vids.iter().copied().filter(|vid| *vid < beyond).collect();
+        let versions = self.mending(|| self.index.version_ids(&stored))?;
+        let versions = VersionIds(stored.iter().zip(versions).chain(unstored.iter().copied()).collect());
+        let one = |(shift, id): (&Shift, _)| Difference {
+            id,
+            before: shift.before.and_then(|vid| versions.get(vid)),
+            after: shift.after.and_then(|vid| versions.get(vid)),
+        };
+        Ok(shifts.iter().zip(ids).map(one).collect())
+    }
+}
+
+impl Versions {
+    pub fn get(&self, memory: u32) -> Option<u32> {
+        let found = self.0.binary_search_by_key(&memory, |(memory, _)| *memory).ok()?;
+        Some(self.0[found].1)
+    }
+
+    pub fn memories(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().map(|(memory, _)| *memory)
+    }
+}
+
+impl VersionIds {
+    fn get(&self, vid: u32) -> Option<VersionId> {
+        let found = self.0.binary_search_by_key(&vid, |(vid, _)| *vid).ok()?;
+        Some(self.0[found].1)
+    }
+}
+
+pub fn counts(shifts: &[Shift]) -> Counts {
+    let mut counts = Counts::default();
+    for shift in shifts {
+        match (shift.before, shift.after) {
+            (None, Some(_)) => counts.added += 1,
+            (Some(_), Some(_)) => counts.changed += 1,
+            (Some(_), None) => counts.removed += 1,
+            (None, None) => {}
+        }
+    }
+    counts
 }

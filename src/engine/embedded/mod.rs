@@ -8,6 +8,7 @@ mod diff;
 mod disk;
 mod draft;
 mod faults;
+mod graph;
 pub mod index;
 mod plan;
 mod read;

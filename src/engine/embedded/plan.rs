@@ -1,11 +1,32 @@
 //! What a plan comes to on a head: reset, merge, graft and invert, worked out on sets of versions. It only reads;
 //! whether the head is still the head when the result is applied is the writer's to see.
+//!
+//! `three_way` is merging and grafting, `merged` tells what was merged before, `invert` takes commits back.
 
-use super::store::Store;
-use super::tables::Delta;
+mod invert;
+mod merged;
+mod three_way;
+
+use std::sync::Arc;
+
+use redb::ReadOnlyTable;
+use roaring::RoaringBitmap;
+
+use self::three_way::{Sides, Verdict};
+use super::diff::{Shift, counts};
+use super::graph;
+use super::read::number_of;
+use super::store::{Store, commit_row};
+use super::tables::{COMMITS, Delta, ERASED, Snapshot, bitmap};
 use crate::engine::At;
 use crate::error::{Error, Result};
-use crate::model::{CommitId, Memory, Page, Plan, Planned};
+use crate::model::{
+    CommitId, Conflict, Counts, Memory, MemoryId, Merged, Page, Plan, Planned, Rule, Salt, Version, VersionId,
+};
+
+/// Of the commits that a plan takes back: how many are named in the new commit, and how many are told.
+const ABOUT_MAX: usize = 64;
+const TOLD_MAX: usize = 200;
 
 /// A plan, worked out. With `planned.conflicts` it may not be applied.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,10 +50,173 @@ impl Worked {
     }
 }
 
+/// What a plan does, before it is counted and told.
+#[derive(Default)]
+struct Outline {
+    shifts: Vec<Shift>,
+    /// Versions to be made; `after` of the shift is nothing yet.
+    fresh: Vec<(Shift, Memory)>,
+    conflicts: Vec<Conflict>,
+    kept: Vec<Shift>,
+    second_parent: Option<u32>,
+    about: Vec<CommitId>,
+    bases: Vec<CommitId>,
+    commits: Vec<CommitId>,
+    merged: Option<Merged>,
+}
+
+/// Truth as a plan sees it.
+struct Ground<'a> {
+    store: &'a Store,
+    truth: &'a Snapshot,
+    commits: ReadOnlyTable<u32, &'static [u8]>,
+    /// Versions that never come back.
+    erased: RoaringBitmap,
+    head: u32,
+    ours: &'a RoaringBitmap,
+}
+
 impl Store {
     /// Blocks. `page` is of the differences.
     pub(super) fn work_out(&self, at: &At, plan: &Plan, page: Page) -> Result<Worked> {
-        let _ = (at, plan, page);
-        Err(Error::internal("plans are not worked out yet"))
+        let truth = self.snapshot()?;
+        let ground = Ground {
+            store: self,
+            truth: &truth,
+            commits: truth.open(COMMITS)?,
+            erased: erased(&truth)?,
+            head: number_of(&truth, at.commit)?,
+            ours: &at.state,
+        };
+        let outline = match plan {
+            Plan::Reset { to } => ground.reset(*to)?,
+            Plan::Merge { theirs, rule, resolutions } => {
+                ground.merge(*theirs, &Verdict { rule: *rule, resolutions })?
+            }
+            Plan::Graft { base, theirs, only, rule } => ground.graft(*base, *theirs, only, *rule)?,
+            Plan::Invert { what, later } => ground.invert(what, *later)?,
+        };
+        self.told(at.commit, outline, page)
+    }
+
+    /// Counts an outline, and puts ids to what is shown of it.
+    fn told(&self, head: CommitId, outline: Outline, page: Page) -> Result<Worked> {
+        let Outline { mut shifts, fresh, conflicts, kept, second_parent, about, bases, commits, merged } = outline;
+        let set = |vids: &mut dyn Iterator<Item = u32>| {
+            let mut vids: Vec<u32> = vids.collect();
+            vids.sort_unstable();
+            vids.into_iter().collect::<RoaringBitmap>()
+        };
+        let replaced = fresh.iter().filter_map(|(shift, _)| shift.before);
+        let delta = Delta {
+            added: set(&mut shifts.iter().filter_map(|shift| shift.after)),
+            removed: set(&mut shifts.iter().filter_map(|shift| shift.before).chain(replaced)),
+        };
+        // Numbers that no version has stand for those that are not stored yet.
+        let beyond = (u32::MAX - fresh.len() as u32..u32::MAX).zip(&fresh);
+        let unstored: Vec<(u32, VersionId)> =
+            beyond.map(|(vid, (_, memory))| (vid, Memory::version_id(&Salt::random(), &memory.encode()))).collect();
+        let made = unstored.iter().zip(&fresh);
+        shifts.extend(made.map(|((vid, _), (shift, _))| Shift { after: Some(*vid), ..*shift }));
+        let counts = Counts { conflicts: conflicts.len() as u32, kept: kept.len() as u32, ..counts(&shifts) };
+        let differences = self.page_of(&mut shifts, &unstored, page)?;
+        let fresh: Vec<Memory> = fresh.into_iter().map(|(_, memory)| memory).collect();
+        let shown = unstored.iter().zip(&fresh).filter(|((_, id), _)| {
+            // Few: fields of both sides, and texts that somebody typed.
+            differences.iter().any(|difference| difference.after == Some(*id))
+        });
+        let planned = Planned {
+            counts,
+            fresh: shown.map(|((_, id), memory)| Version { id: *id, memory: memory.clone() }).collect(),
+            differences,
+            conflicts,
+            kept: self.differences(&kept, &[])?,
+            bases,
+            commits,
+            merged,
+        };
+        Ok(Worked { head, delta, fresh, second_parent, about, planned })
+    }
+}
+
+/// A store in which nothing was ever erased may lack the table.
+fn erased(truth: &Snapshot) -> Result<RoaringBitmap> {
+    let table = match truth.0.open_table(ERASED) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(RoaringBitmap::new()),
+        table => table?,
+    };
+    table.get(())?.map_or_else(|| Ok(RoaringBitmap::new()), |row| bitmap(row.value()))
+}
+
+impl Ground<'_> {
+    fn reset(&self, to: CommitId) -> Result<Outline> {
+        let target = self.state_at(self.number(to)?)?;
+        let shifts = self.store.shifts(&(self.ours - &*target), &(&*target - self.ours))?;
+        Ok(Outline { shifts, about: vec![to], ..Outline::default() })
+    }
+
+    fn merge(&self, theirs: CommitId, verdict: &Verdict) -> Result<Outline> {
+        let number = self.number(theirs)?;
+        let bases = graph::merge_bases(&self.commits, self.head, number)?;
+        let merged = self.merged(&bases, number)?;
+        if bases == [number] {
+            return Ok(Outline { bases: vec![theirs], merged, ..Outline::default() });
+        }
+        let outline = self.three_way(&self.sides(&bases, number)?, verdict)?;
+        Ok(Outline { second_parent: Some(number), bases: self.ids(&bases)?, merged, ..outline })
+    }
+
+    fn graft(&self, base: Option<CommitId>, theirs: CommitId, only: &[MemoryId], rule: Rule) -> Result<Outline> {
+        let number = self.number(theirs)?;
+        let (bases, merged) = match base {
+            Some(base) => (vec![self.number(base)?], None),
+            None => {
+                let bases = graph::merge_bases(&self.commits, self.head, number)?;
+                let merged = self.merged(&bases, number)?;
+                (bases, merged)
+            }
+        };
+        let mut sides = self.sides(&bases, number)?;
+        if !only.is_empty() {
+            sides.restrict(&self.versions_of(only)?);
+        }
+        let outline = self.three_way(&sides, &Verdict { rule, resolutions: &[] })?;
+        let bases = if base.is_none() { self.ids(&bases)? } else { Vec::new() };
+        Ok(Outline { about: vec![theirs], bases, merged, ..outline })
+    }
+
+    fn sides(&self, bases: &[u32], theirs: u32) -> Result<Sides> {
+        let bases = bases.iter().map(|base| self.state_at(*base)).collect::<Result<_>>()?;
+        Ok(Sides { bases, theirs: self.state_at(theirs)? })
+    }
+
+    /// Every version of these memories.
+    fn versions_of(&self, ids: &[MemoryId]) -> Result<RoaringBitmap> {
+        let mut all = RoaringBitmap::new();
+        for id in ids {
+            let vids = self.store.mending(|| self.store.index.vids_of(id))?;
+            if vids.is_empty() {
+                return Err(Error::not_found(format!("there is no memory {id}")));
+            }
+            all.extend(vids);
+        }
+        Ok(all)
+    }
+
+    fn state_at(&self, number: u32) -> Result<Arc<RoaringBitmap>> {
+        let state = self.store.state_at(self.truth, number)?;
+        Ok(if state.is_disjoint(&self.erased) { state } else { Arc::new(&*state - &self.erased) })
+    }
+
+    fn number(&self, id: CommitId) -> Result<u32> {
+        number_of(self.truth, id)
+    }
+
+    fn id(&self, number: u32) -> Result<CommitId> {
+        Ok(commit_row(&self.commits, number)?.id())
+    }
+
+    fn ids(&self, numbers: &[u32]) -> Result<Vec<CommitId>> {
+        numbers.iter().map(|number| self.id(*number)).collect()
     }
 }

@@ -115,7 +115,7 @@ impl Store {
     }
 
     /// Derived data that proves damaged is built again from truth, once, and asked again.
-    fn mending<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
+    pub(super) fn mending<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
         match ask() {
             Err(error) if error.kind == ErrorKind::Corrupt => {
                 tracing::warn!("the index is damaged, and is built again: {error}");
@@ -217,7 +217,7 @@ impl Store {
 }
 
 impl CommitFilter {
-    fn wants(&self, commit: &Commit) -> bool {
+    pub(super) fn wants(&self, commit: &Commit) -> bool {
         self.agent.as_ref().is_none_or(|agent| commit.author.agent.as_ref() == Some(agent))
             && self.session.as_ref().is_none_or(|session| commit.author.session == *session)
             && self.since.is_none_or(|since| commit.at >= since)
@@ -238,7 +238,7 @@ fn version_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Re
     }
 }
 
-fn number_of(truth: &Snapshot, id: CommitId) -> Result<u32> {
+pub fn number_of(truth: &Snapshot, id: CommitId) -> Result<u32> {
     let number = truth.open(COMMIT_IDS)?.get(&id.0)?.map(|number| number.value());
     number.ok_or_else(|| Error::not_found(format!("there is no commit {id}")))
 }
