@@ -88,6 +88,9 @@ pub enum Request {
     Purge(Purge),
     Log(Log),
     Verify,
+    Status,
+    /// Drain and exit. The reply comes before the drain.
+    Stop(StopReason),
     Branch(Branch),
     Checkout(Checkout),
     Snapshot(Snapshot),
@@ -103,9 +106,6 @@ pub enum Request {
     Import(Import),
     Export(Export),
     Upkeep(Upkeep),
-    Status,
-    /// Drain and exit. The reply comes before the drain.
-    Stop(StopReason),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -565,6 +565,10 @@ pub enum Response {
     Purged(Purged),
     Logged(Logged),
     Verified(Verified),
+    Status(Box<Status>),
+    Stopping {
+        pid: u32,
+    },
     Branches(Branches),
     Snapshots(Snapshots),
     Diffed(Box<Diffed>),
@@ -574,10 +578,6 @@ pub enum Response {
     Imported(Imported),
     Exported(Exported),
     Compacted(Compacted),
-    Status(Box<Status>),
-    Stopping {
-        pid: u32,
-    },
 }
 
 /// What the shim does with the line it just sent.
