@@ -256,8 +256,8 @@ impl Writer {
         let mut expired = Vec::new();
         for entry in self.store.snapshot()?.open(OPS)?.iter()? {
             let (op, reply) = entry?;
-            if Reply::kept_since(reply.value()).is_some_and(|at| at < oldest) {
-                expired.push(*op.value());
+            if let Some(at) = Reply::kept_since(reply.value()).filter(|at| *at < oldest) {
+                expired.push((*op.value(), at));
             }
         }
         let acknowledged = self.take_acknowledged();
@@ -267,8 +267,8 @@ impl Writer {
         let transaction = self.store.begin_write()?;
         {
             let mut ops = transaction.open_table(OPS)?;
-            for op in &expired {
-                ops.insert(op, Reply::EXPIRED)?;
+            for (op, at) in &expired {
+                ops.insert(op, Reply::mark(*at).as_slice())?;
             }
             for op in &acknowledged {
                 ops.remove(&op.to_bytes())?;
@@ -301,6 +301,9 @@ pub fn replay(ops: &impl ReadableTable<&'static [u8; 24], &'static [u8]>, op: Op
     match ops.get(&op.to_bytes())?.map(|row| Reply::decode(row.value())).transpose()? {
         None => Ok(None),
         Some(Reply::Kept { applied, .. }) => Ok(Some(applied)),
+        Some(Reply::Erased { .. }) => {
+            Err(Error::invalid("this operation was an erasure: write under an id of its own"))
+        }
         Some(Reply::Expired) => Err(Error::expired(
             "this operation was done more than 7 days ago, and is not done again: send it as a new one if you mean it",
         )),

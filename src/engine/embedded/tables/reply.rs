@@ -5,8 +5,8 @@ use super::{NARROW_CHANGES_MAX, damaged};
 use crate::error::{Error, Result};
 use crate::model::canon::{Reader, Writer};
 use crate::model::{
-    Applied, Author, Choice, CommitId, Counts, Memory, MemoryId, Merged, Name, NameKind, Outcome, Pending, ProjectId,
-    Protection, Ref, Resolution, SessionId, Time, VersionId,
+    Applied, Author, Choice, CommitId, Counts, Erased, Memory, MemoryId, Merged, Name, NameKind, Outcome, Pending,
+    ProjectId, Protection, Ref, Resolution, SessionId, Time, VersionId,
 };
 
 /// What an operation came to, kept until its client has seen it.
@@ -16,18 +16,46 @@ pub enum Reply {
         at: Time,
         applied: Applied,
     },
+    /// Of an erasure.
+    Erased {
+        at: Time,
+        erased: Erased,
+    },
     /// Older than a week: no longer known, and never to be applied again.
     Expired,
 }
 
+const MARK: u8 = 0;
+const KEPT: u8 = 1;
+const ERASED: u8 = 2;
+
 impl Reply {
-    /// The row of [`Reply::Expired`].
-    pub const EXPIRED: &[u8] = &[0];
+    /// The row of [`Reply::Expired`], with the time of what was replied, so that the mark can go one day, too.
+    pub fn mark(at: Time) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.u8(MARK).time(at);
+        out.0
+    }
+
+    /// The row of [`Reply::Erased`].
+    pub fn encode_erased(at: Time, erased: &Erased) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.u8(ERASED).time(at).u32(erased.memories).u32(erased.versions);
+        out.u32(erased.commits.len() as u32);
+        for (branch, commit) in &erased.commits {
+            out.text(branch.as_str()).fixed(&commit.0);
+        }
+        out.u32(erased.missing.len() as u32);
+        erased.missing.iter().for_each(|id| {
+            out.fixed(&id.0);
+        });
+        out.0
+    }
 
     /// The row of [`Reply::Kept`].
     pub fn encode(at: Time, applied: &Applied) -> Vec<u8> {
         let mut out = Writer::default();
-        out.u8(1).time(at);
+        out.u8(KEPT).time(at);
         match &applied.commit {
             None => out.u8(0),
             Some(commit) => out.u8(1).fixed(&commit.0),
@@ -64,15 +92,24 @@ impl Reply {
     /// When a kept reply was given, without the rest of it.
     pub fn kept_since(bytes: &[u8]) -> Option<Time> {
         let mut from = Reader(bytes);
-        (from.u8().ok()? == 1).then(|| from.time().ok()).flatten()
+        [KEPT, ERASED].contains(&from.u8().ok()?).then(|| from.time().ok()).flatten()
+    }
+
+    /// When the reply was given of which this is the mark.
+    pub fn marked_since(bytes: &[u8]) -> Option<Time> {
+        let mut from = Reader(bytes);
+        (from.u8().ok()? == MARK).then(|| from.time().ok()).flatten()
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let mut from = Reader(bytes);
-        if from.u8()? == 0 {
-            return Ok(Self::Expired);
+        let (form, at) = (from.u8()?, from.time()?);
+        match form {
+            MARK => return from.end().map(|()| Self::Expired),
+            KEPT => {}
+            ERASED => return erased(from).map(|erased| Self::Erased { at, erased }),
+            _ => return Err(damaged("a stored reply has an unknown form")),
         }
-        let at = from.time()?;
         let commit = from.optional(|from| from.array().map(CommitId))?;
         let len = from.u32()?;
         let outcomes = (0..len).map(|_| outcome(&mut from)).collect::<Result<Vec<_>>>()?;
@@ -92,6 +129,16 @@ impl Reply {
         let applied = Applied { commit, outcomes, counts, merged, names, memo: from.0.to_vec(), is_replay: true };
         Ok(Self::Kept { at, applied })
     }
+}
+
+fn erased(mut from: Reader) -> Result<Erased> {
+    let (memories, versions) = (from.u32()?, from.u32()?);
+    let len = from.u32()?;
+    let commits = (0..len).map(|_| Ok((name(&mut from)?, CommitId(from.array()?)))).collect::<Result<_>>()?;
+    let len = from.u32()?;
+    let missing = (0..len).map(|_| from.array().map(MemoryId)).collect::<Result<_>>()?;
+    from.end()?;
+    Ok(Erased { memories, versions, commits, missing, is_replay: true })
 }
 
 fn put_outcome(out: &mut Writer, outcome: &Outcome) {
@@ -267,6 +314,27 @@ mod tests {
         };
         let bytes = Reply::encode(Time(8), &applied);
         assert_eq!(Reply::decode(&bytes).unwrap(), Reply::Kept { at: Time(8), applied });
+    }
+
+    #[test]
+    fn the_reply_to_an_erasure_reads_back_and_every_truncation_is_an_error() {
+        let erased = Erased {
+            memories: 1,
+            versions: 2,
+            commits: vec![(Name::main(), CommitId([3; 32]))],
+            missing: vec![MemoryId([4; 16])],
+            is_replay: true,
+        };
+        let bytes = Reply::encode_erased(Time(5), &erased);
+        assert_eq!(Reply::kept_since(&bytes), Some(Time(5)));
+        assert_eq!(Reply::decode(&bytes).unwrap(), Reply::Erased { at: Time(5), erased });
+        for len in 0..bytes.len() {
+            assert!(Reply::decode(&bytes[..len]).is_err(), "{len} bytes were accepted");
+        }
+        assert_eq!(
+            (Reply::marked_since(&Reply::mark(Time(6))), Reply::kept_since(&Reply::mark(Time(6)))),
+            (Some(Time(6)), None)
+        );
     }
 
     #[test]
