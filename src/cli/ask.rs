@@ -1,4 +1,4 @@
-//! One question to the daemon, which is started when there is none.
+//! Questions to the daemon, which is started when there is none.
 
 use crate::client::Client;
 use crate::error::{Error, Result};
@@ -14,9 +14,13 @@ pub fn block_on<T>(conversation: impl Future<Output = Result<T>>) -> Result<T> {
     runtime.block_on(conversation)
 }
 
+/// For a command that asks more than once.
+pub async fn client() -> Result<Client> {
+    Client::connect_or_start(&Paths::from_env()?, ClientKind::Cli).await
+}
+
 pub async fn ask(request: Request) -> Result<Response> {
-    let paths = Paths::from_env()?;
-    Client::connect_or_start(&paths, ClientKind::Cli).await?.ask(request).await
+    client().await?.ask(request).await
 }
 
 /// The daemon answered something else than was asked: the two are of different builds.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::error::{Error, Result};
-use crate::model::Trust;
+use crate::model::{Name, Trust};
 use crate::wire::message::{Correct, Corrected, Request, Response, SessionScope, Target};
 
 use super::ask::{ask, unexpected};
@@ -36,6 +36,9 @@ pub struct Args {
     trust: Option<Trust>,
     #[command(flatten)]
     which: Which,
+    /// On this branch, in place of the current one
+    #[arg(long, value_name = "BRANCH", value_parser = what::name)]
+    branch: Option<Name>,
 }
 
 pub async fn run(mut args: Args, out: &Out) -> Result<Exit> {
@@ -53,7 +56,7 @@ pub async fn run(mut args: Args, out: &Out) -> Result<Exit> {
         }
         (Some(_), Some(_)) => return Err(Error::invalid("give an id or --question, not both")),
     };
-    let request = Correct { branch: None, target, text, reason: args.reason, trust: args.trust, tags: None };
+    let request = Correct { branch: args.branch, target, text, reason: args.reason, trust: args.trust, tags: None };
     let Response::Corrected(corrected) = ask(Request::Correct(request)).await? else { return Err(unexpected()) };
     out.answer(|| as_json(&corrected), |style| as_text(&corrected, style))?;
     Ok(Exit::Ok)
@@ -66,7 +69,8 @@ fn as_json(corrected: &Corrected) -> serde_json::Value {
             "before": corrected.before,
             "unchanged": corrected.is_unchanged,
             "masked": json::masked(&corrected.masked),
-            "commit": corrected.commit.map(|commit| commit.to_string()),
+            "branch": corrected.branch.as_str(),
+            "commit": json::id(corrected.commit),
         }),
     )
 }
@@ -76,7 +80,7 @@ fn as_text(corrected: &Corrected, style: &Style) -> String {
     if corrected.is_unchanged {
         return format!("{id} says that already: nothing was written.\n");
     }
-    let mut out = format!("Corrected {id}\n");
+    let mut out = format!("Corrected {id}{}\n", text::on(&corrected.branch));
     let marked = |mark: &str, paint, text: &str| {
         let block = style.block(text, 2);
         block.lines().map(|line| format!("{}\n", style.paint(paint, &line.replacen(' ', mark, 1)))).collect::<String>()

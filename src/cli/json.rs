@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::rfc3339;
 use crate::error::ErrorKind;
-use crate::model::{Author, Masked, Parts};
-use crate::wire::message::{LogEntry, Shaped};
+use crate::model::{Author, CommitId, Counts, Masked, NameKind, Parts, Protection, Ref};
+use crate::wire::message::{Alike, Changed, Conflicted, LogEntry, Past, Point, Shaped};
 
 pub fn memory(shaped: &Shaped) -> Map<String, Value> {
     let memory = &shaped.memory;
@@ -90,11 +90,110 @@ pub fn commit(entry: &LogEntry) -> Map<String, Value> {
         "author": {"agent": agent, "agent_version": agent_version, "session": session.as_str(), "project": project.as_ref().map(|p| p.as_str())},
         "verb": entry.verb,
         "note": entry.note,
+        "about": entry.about.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "at": rfc3339(entry.at),
         "added": entry.added,
         "removed": entry.removed,
         "touched": entry.touched.iter()
             .map(|(id, text)| json!({"id": id.to_string(), "text": text})).collect::<Vec<_>>(),
+    });
+    match fields {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+pub fn commits(list: &[LogEntry]) -> Vec<Value> {
+    list.iter().map(|entry| Value::Object(commit(entry))).collect()
+}
+
+/// A memory after one commit of its history.
+pub fn past(past: &Past) -> Value {
+    json!({
+        "commit": commit(&past.commit),
+        "text": past.text,
+        "trust": past.trust.map(|trust| trust.as_str()),
+        "confidence": past.confidence.map(|c| f64::from(c.0) / 1000.0),
+    })
+}
+
+pub fn id(commit: Option<CommitId>) -> Value {
+    json!(commit.map(|commit| commit.to_string()))
+}
+
+pub fn counts(counts: &Counts) -> Value {
+    let Counts { added, changed, removed, conflicts, kept } = counts;
+    json!({"added": added, "changed": changed, "removed": removed, "conflicts": conflicts, "kept": kept})
+}
+
+fn side(shaped: Option<&Shaped>) -> Value {
+    shaped.map_or(Value::Null, |shaped| Value::Object(memory(shaped)))
+}
+
+fn short(id: impl ToString, len: u8) -> String {
+    let mut id = id.to_string();
+    id.truncate(usize::from(len));
+    id
+}
+
+pub fn changes(list: &[Changed], alike: &[Alike]) -> Vec<Value> {
+    let one = |change: &Changed| {
+        let mut fields = json!({
+            "id": change.id.to_string(),
+            "short_id": short(change.id, change.short_len),
+            "change": match (&change.before, &change.after) {
+                (None, Some(_)) => "added",
+                (Some(_), None) => "removed",
+                (Some(_), Some(_)) => "changed",
+                (None, None) => "erased",
+            },
+            "before": side(change.before.as_ref()),
+            "after": side(change.after.as_ref()),
+        });
+        let alike = alike.iter().filter(|alike| alike.added == change.id);
+        let alike: Vec<_> = alike.map(|a| memory_with(&a.like.memory, json!({"percent": a.like.percent}))).collect();
+        if !alike.is_empty() {
+            fields["alike"] = json!(alike);
+        }
+        fields
+    };
+    list.iter().map(one).collect()
+}
+
+pub fn conflicts(list: &[Conflicted]) -> Vec<Value> {
+    let one = |conflict: &Conflicted| {
+        json!({
+            "id": conflict.id.to_string(),
+            "short_id": short(conflict.id, conflict.short_len),
+            "base": side(conflict.base.as_ref()),
+            "ours": side(conflict.ours.as_ref()),
+            "theirs": side(conflict.theirs.as_ref()),
+            "settled": conflict.settled,
+        })
+    };
+    list.iter().map(one).collect()
+}
+
+pub fn point(point: &Point) -> Value {
+    json!({
+        "commit": point.commit.to_string(),
+        "name": point.name.as_ref().map(|name| name.as_str()),
+        "at": rfc3339(point.at),
+        "live": point.live,
+    })
+}
+
+pub fn name(named: &Ref) -> Map<String, Value> {
+    let fields = json!({
+        "name": named.name.as_str(),
+        "kind": match named.kind { NameKind::Branch => "branch", NameKind::Snapshot => "snapshot" },
+        "commit": named.commit.to_string(),
+        "live": named.live,
+        "note": named.note,
+        "protected": named.protection == Protection::MergesOnly,
+        "created_at": rfc3339(named.created_at),
+        "moved_at": rfc3339(named.moved_at),
+        "deleted": named.is_deleted,
     });
     match fields {
         Value::Object(fields) => fields,

@@ -5,13 +5,13 @@ use serde_json::json;
 use crate::clock;
 use crate::error::Result;
 use crate::model::{Filter, Page, Time};
-use crate::wire::message::{List, Listed, Place, Request, Response, Shaped, View};
+use crate::wire::message::{List, Listed, Place, Request, Response, Shaped};
 
-use super::ask::{ask, unexpected};
+use super::ask::{client, unexpected};
 use super::exit::Exit;
 use super::json;
 use super::terminal::{Out, Paint, Style, plural};
-use super::what::{self, Which};
+use super::what::{self, Where, Which};
 
 /// List memories, newest first
 #[derive(clap::Args)]
@@ -26,6 +26,8 @@ pub struct Args {
     /// Observed since: 14:00, 2026-05-01, 2h ago
     #[arg(long, value_name = "WHEN", value_parser = what::when)]
     since: Option<Time>,
+    #[command(flatten)]
+    at: Where,
     /// At most this many; 0 is all
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
@@ -33,15 +35,40 @@ pub struct Args {
 
 pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     let place = args.which.place();
-    let request = List {
-        view: View::default(),
-        place: place.clone(),
+    let mut request = List {
         filter: Filter { agent: args.agent, since: args.since, ..args.which.filter() },
+        view: args.at.view(),
+        place: place.clone(),
         page: Page { offset: 0, limit: args.limit },
     };
-    let Response::Listed(listed) = ask(Request::List(request)).await? else { return Err(unexpected()) };
+    let mut client = client().await?;
+    let mut all: Option<Listed> = None;
+    // An answer holds so many; the rest comes page after page.
+    loop {
+        let Response::Listed(page) = client.ask(Request::List(request.clone())).await? else {
+            return Err(unexpected());
+        };
+        let is_last = page.memories.is_empty();
+        let listed = match &mut all {
+            Some(all) => {
+                all.memories.extend(page.memories);
+                all
+            }
+            none => none.insert(page),
+        };
+        let wanted = if args.limit == 0 { listed.total } else { listed.total.min(args.limit) };
+        let seen = listed.memories.len() as u32;
+        if is_last || seen >= wanted {
+            break;
+        }
+        request.page = Page { offset: seen, limit: wanted - seen };
+    }
+    let Some(listed) = all else { return Err(unexpected()) };
     out.answer(
-        || json!({"memories": json::memories(&listed.memories), "total": listed.total}),
+        || {
+            let memories = json::memories(&listed.memories);
+            json!({"memories": memories, "total": listed.total, "at": json::point(&listed.point)})
+        },
         |style| as_text(&listed, &place, style, clock::now()),
     )?;
     Ok(Exit::Ok)

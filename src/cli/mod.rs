@@ -2,31 +2,51 @@
 //! daemon, by `ask.rs`. `terminal.rs` makes text safe and fitting, `json.rs` and `text.rs` shape memories, `exit.rs`
 //! holds the exit codes.
 
+mod apply;
 mod ask;
+mod bar;
+mod blame;
+mod branch;
+mod changes;
+mod checkout;
 mod completions;
 mod config;
 mod correct;
 mod demo;
+mod diff;
 mod exit;
+mod export;
+mod graph;
+mod import;
 mod json;
 mod list;
 mod log;
 mod logs;
 mod mcp;
+mod merge;
+mod moved;
+mod pick;
 mod process;
 mod purge;
+mod resolve;
 mod restart;
 mod retrieve;
+mod revert;
+mod rollback;
 mod service;
 mod show;
+mod snapshot;
 mod start;
 mod status;
 mod stop;
 mod store;
 mod terminal;
 mod text;
+mod undo;
+mod upkeep;
 mod verify;
 mod what;
+mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -36,6 +56,7 @@ use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::model::text::visible;
+use crate::wire::message::Way;
 use exit::Exit;
 use terminal::Out;
 
@@ -77,7 +98,27 @@ enum Command {
     Show(show::Args),
     Correct(correct::Args),
     Purge(purge::Args),
+    Branch(branch::Args),
+    Checkout(checkout::Args),
+    Snapshot(snapshot::Args),
+    Diff(diff::Args),
+    Merge(merge::Args),
+    Resolve(resolve::Args),
+    Pick(pick::Args),
+    Apply(apply::Args),
+    Rollback(rollback::Args),
+    Revert(revert::Args),
+    /// Take back your last operation
+    #[command(after_help = "Examples:\n  memoria undo\n  memoria undo 3 --dry-run\n\n\
+        Yours is what was typed in this project. `memoria redo` does it again.")]
+    Undo(undo::Args),
+    /// Do again what was undone
+    #[command(after_help = "Examples:\n  memoria redo\n  memoria redo 2")]
+    Redo(undo::Args),
     Log(log::Args),
+    Blame(blame::Args),
+    Import(import::Args),
+    Export(export::Args),
     /// Show how the daemon is: memory, store, sessions, last error
     #[command(after_help = "Examples:\n  memoria status\n  memoria status --json")]
     Status,
@@ -94,6 +135,12 @@ enum Command {
     /// Check everything that the store promises
     #[command(after_help = "Examples:\n  memoria verify\n  memoria verify --json")]
     Verify,
+    /// Build anew what is derived, save what can be read, then verify
+    #[command(
+        after_help = "Example:\n  memoria repair\n\nCopy the data folder first: `memoria status` says where it is."
+    )]
+    Repair,
+    Compact(upkeep::CompactArgs),
     Config(config::Args),
     /// See it work in a temporary folder: two agents, a crash
     #[command(after_help = "Example:\n  memoria demo\n\nIt takes a few seconds and leaves nothing behind.")]
@@ -137,13 +184,30 @@ async fn talk(command: Command, out: &Out) -> Result<Exit> {
         Command::Show(args) => show::run(args, out).await,
         Command::Correct(args) => correct::run(args, out).await,
         Command::Purge(args) => purge::run(args, out).await,
+        Command::Branch(args) => branch::run(args, out).await,
+        Command::Checkout(args) => checkout::run(args, out).await,
+        Command::Snapshot(args) => snapshot::run(args, out).await,
+        Command::Diff(args) => diff::run(args, out).await,
+        Command::Merge(args) => merge::run(args, out).await,
+        Command::Resolve(args) => resolve::run(args, out).await,
+        Command::Pick(args) => pick::run(args, out).await,
+        Command::Apply(args) => apply::run(args, out).await,
+        Command::Rollback(args) => rollback::run(args, out).await,
+        Command::Revert(args) => revert::run(args, out).await,
+        Command::Undo(args) => undo::run(args, Way::Undo, out).await,
+        Command::Redo(args) => undo::run(args, Way::Redo, out).await,
         Command::Log(args) => log::run(args, out).await,
+        Command::Blame(args) => blame::run(args, out).await,
+        Command::Import(args) => import::run(args, out).await,
+        Command::Export(args) => export::run(args, out).await,
         Command::Status => status::run(out).await,
         Command::Start => start::run(out).await,
         Command::Stop => stop::run(out).await,
         Command::Restart(args) => restart::run(&args, out).await,
         Command::Service(args) => service::run(&args, out).await,
         Command::Verify => verify::run(out).await,
+        Command::Repair => upkeep::repair(out).await,
+        Command::Compact(args) => upkeep::compact(args, out).await,
         Command::Mcp | Command::Demo | Command::Completions(_) | Command::Config(_) | Command::Logs(_) => {
             Err(Error::internal("this command does not speak with the daemon"))
         }

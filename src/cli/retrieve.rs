@@ -10,7 +10,7 @@ use crate::wire::message::{Hit, Request, Response, Retrieve, Retrieved};
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
 use super::terminal::{Out, Style, one_line, plural};
-use super::what::Which;
+use super::what::{Where, Which};
 use super::{json, text};
 
 /// Find what is known about a question
@@ -29,6 +29,8 @@ pub struct Args {
     max_tokens: Option<u32>,
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    at: Where,
     /// Show how each score came about
     #[arg(long)]
     explain: bool,
@@ -36,6 +38,7 @@ pub struct Args {
 
 pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     let request = Retrieve {
+        view: args.at.view(),
         question: args.question.join(" "),
         top_k: args.top_k.unwrap_or(0),
         max_tokens: args.max_tokens.unwrap_or(0),
@@ -59,6 +62,7 @@ fn as_json(found: &Retrieved) -> serde_json::Value {
     };
     json!({
         "memories": found.hits.iter().map(memory).collect::<Vec<_>>(),
+        "at": json::point(&found.point),
         "left_out": found.left_out,
         "lexical_only": found.lexical_only,
     })

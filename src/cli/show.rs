@@ -5,23 +5,26 @@ use serde_json::json;
 use crate::clock;
 use crate::error::Result;
 use crate::model::Time;
-use crate::wire::message::{Past, Request, Response, Show, Shown, View};
+use crate::wire::message::{Request, Response, Show, Shown};
 
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
 use super::terminal::{Out, Paint, Style, one_line};
+use super::what::Where;
 use super::{json, text};
 
 /// Show one memory and its history
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  memoria show 1a2b3c4d")]
+#[command(after_help = "Examples:\n  memoria show 1a2b3c4d\n  memoria show 1a2b3c4d --at \"2h ago\"")]
 pub struct Args {
     /// The memory's id, or any unique prefix of 8 digits or more
     id: String,
+    #[command(flatten)]
+    place: Where,
 }
 
 pub async fn run(args: Args, out: &Out) -> Result<Exit> {
-    let Response::Shown(shown) = ask(Request::Show(Show { view: View::default(), id: args.id })).await? else {
+    let Response::Shown(shown) = ask(Request::Show(Show { view: args.place.view(), id: args.id })).await? else {
         return Err(unexpected());
     };
     out.answer(|| as_json(&shown), |style| as_text(&shown, style, clock::now()))?;
@@ -29,15 +32,7 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
 }
 
 fn as_json(shown: &Shown) -> serde_json::Value {
-    let past = |past: &Past| {
-        json!({
-            "commit": json::commit(&past.commit),
-            "text": past.text,
-            "trust": past.trust.map(|trust| trust.as_str()),
-            "confidence": past.confidence.map(|c| f64::from(c.0) / 1000.0),
-        })
-    };
-    let history: Vec<_> = shown.history.iter().map(past).collect();
+    let history: Vec<_> = shown.history.iter().map(json::past).collect();
     json::memory_with(&shown.memory, json!({"live": shown.is_live, "history": history}))
 }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::error::Result;
-use crate::model::{Kind, SessionId, SubjectId, Trust};
+use crate::model::{Kind, Name, SessionId, SubjectId, Trust};
 use crate::wire::message::{Place, Request, Response, Store, Stored};
 
 use super::ask::{ask, unexpected};
@@ -35,10 +35,14 @@ pub struct Args {
     /// Whom or what it is about
     #[arg(long, value_parser = what::subject)]
     subject: Option<SubjectId>,
+    /// On this branch, in place of the current one
+    #[arg(long, value_name = "BRANCH", value_parser = what::name)]
+    branch: Option<Name>,
 }
 
 pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     let request = Store {
+        branch: args.branch,
         text: what::text(args.text)?,
         kind: args.kind,
         tags: args.tags,
@@ -64,7 +68,8 @@ fn as_json(stored: &Stored) -> serde_json::Value {
             "duplicate": stored.is_duplicate,
             "similar": stored.similar.iter().map(similar).collect::<Vec<_>>(),
             "masked": json::masked(&stored.masked),
-            "commit": stored.commit.map(|commit| commit.to_string()),
+            "branch": stored.branch.as_str(),
+            "commit": json::id(stored.commit),
         }),
     )
 }
@@ -74,9 +79,10 @@ fn as_text(stored: &Stored, style: &Style) -> String {
     let id = style.paint(Paint::Yellow, &stored.stored.short_id());
     let place = memory.project.as_ref().map_or_else(|| "global".to_owned(), |p| one_line(p.as_str()).into_owned());
     let mut out = if stored.is_duplicate {
-        format!("Known already as {id}: nothing was written.\n")
+        format!("Known already as {id}{}: nothing was written.\n", text::on(&stored.branch))
     } else {
-        format!("Stored {id}  {}  {}  {place}\n", style.paint(Paint::Cyan, memory.kind.as_str()), memory.trust)
+        let kind = style.paint(Paint::Cyan, memory.kind.as_str());
+        format!("Stored {id}{}  {kind}  {}  {place}\n", text::on(&stored.branch), memory.trust)
     };
     out += &text::masked(&stored.masked, style);
     if !stored.similar.is_empty() {

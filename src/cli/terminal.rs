@@ -39,11 +39,15 @@ impl Out {
     }
 
     pub fn print(&self, text: &str) -> Result<()> {
+        self.bytes(text.as_bytes())
+    }
+
+    pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
         if self.is_closed() {
             return Ok(());
         }
         let mut stdout = std::io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Err(e) if e.kind() == Io::BrokenPipe => self.closed.set(true),
             Err(e) => return Err(Error::io("write the answer", &e)),
             Ok(()) => {}
@@ -147,7 +151,7 @@ impl Style {
 }
 
 /// `COLUMNS` when set, else what the terminal says, else 80.
-fn columns() -> usize {
+pub fn columns() -> usize {
     let asked = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
     #[cfg(unix)]
     let asked = asked.or_else(|| rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| size.ws_col.into()));

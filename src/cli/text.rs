@@ -1,7 +1,7 @@
 //! How a memory and a commit read on a terminal, in every command that shows them.
 
 use crate::clock;
-use crate::model::{Author, Masked, Memory, Source, Time};
+use crate::model::{Author, Masked, Memory, Name, Source, Time};
 use crate::wire::message::{LogEntry, Shaped};
 
 use super::terminal::{Paint, Style, count, one_line};
@@ -27,6 +27,11 @@ pub fn author(author: &Author) -> String {
 
 pub fn with_version(agent: &str, version: Option<&str>) -> String {
     version.filter(|v| !v.is_empty()).map_or_else(|| agent.to_owned(), |version| format!("{agent} {version}"))
+}
+
+/// ` on experiment`; nothing for `main`, where everybody is who never asked for a branch.
+pub fn on(branch: &Name) -> String {
+    if *branch == Name::main() { String::new() } else { format!(" on {branch}") }
 }
 
 /// `1a2b3c4d  semantic  T1  3 min ago  claude-code  #deploy  acme/api`: everything but the text.

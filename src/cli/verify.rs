@@ -11,6 +11,11 @@ use super::terminal::{Out, Paint, Style, count, one_line, plural};
 
 pub async fn run(out: &Out) -> Result<Exit> {
     let Response::Verified(verified) = ask(Request::Verify).await? else { return Err(unexpected()) };
+    report(&verified, out)
+}
+
+/// Also what `memoria repair` ends with.
+pub fn report(verified: &Verified, out: &Out) -> Result<Exit> {
     let is_ok = verified.checks.iter().all(|check| check.problems.is_empty());
     out.answer(
         || {
@@ -21,7 +26,7 @@ pub async fn run(out: &Out) -> Result<Exit> {
                 .collect();
             json!({"ok": is_ok, "checks": checks})
         },
-        |style| as_text(&verified, style),
+        |style| as_text(verified, style),
     )?;
     Ok(if is_ok { Exit::Ok } else { Exit::Failed })
 }

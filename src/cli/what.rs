@@ -4,8 +4,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::model::{Filter, Kind, ProjectId, SessionId, SubjectId, Time, Trust};
-use crate::wire::message::Place;
+use crate::model::{Filter, Kind, Name, Page, ProjectId, Rule, SessionId, SubjectId, Time, Trust};
+use crate::wire::message::{Mode, Place, View};
 
 /// The kinds, on lines that fit beside the option.
 pub const KINDS_HELP: &str = "semantic (the default), profile, procedural, working,\nepisodic or tool_result";
@@ -34,6 +34,57 @@ impl Which {
     }
 }
 
+/// What is looked at.
+#[derive(clap::Args)]
+pub struct Where {
+    /// On this branch, in place of the current one
+    #[arg(long, value_name = "BRANCH", value_parser = name)]
+    pub branch: Option<Name>,
+    /// As of a branch, a snapshot, a commit or a time
+    #[arg(long, value_name = "REV")]
+    pub at: Option<String>,
+}
+
+impl Where {
+    pub fn view(self) -> View {
+        View { branch: self.branch, at: self.at }
+    }
+}
+
+/// What every command takes that makes one branch into something else.
+#[derive(clap::Args)]
+pub struct Extent {
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Show at most so many; 0 is all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: u32,
+}
+
+impl Extent {
+    pub fn mode(&self) -> Mode {
+        if self.dry_run { Mode::DryRun } else { Mode::Do }
+    }
+
+    pub fn page(&self) -> Page {
+        Page { offset: 0, limit: self.limit }
+    }
+}
+
+pub const STRATEGIES_HELP: &str = "Of conflicts: fail (list them, the default),\n\
+    ours (or skip, append), theirs (accept, replace)";
+
+/// With the names that the existing Memoria uses.
+pub fn strategy() -> impl TypedValueParser<Value = Rule> {
+    let words = ["fail", "ours", "skip", "append", "theirs", "accept", "replace"];
+    PossibleValuesParser::new(words).map(|word| match word.as_str() {
+        "fail" => Rule::Fail,
+        "ours" | "skip" | "append" => Rule::Ours,
+        _ => Rule::Theirs,
+    })
+}
+
 pub fn kinds() -> impl TypedValueParser<Value = Kind> {
     PossibleValuesParser::new(Kind::ALL.iter().map(|kind| kind.as_str())).try_map(|word| word.parse())
 }
@@ -48,6 +99,14 @@ pub fn place(word: &str) -> Result<Place> {
         "*" => Place::Everywhere,
         name => Place::Named(ProjectId::new(name)?),
     })
+}
+
+pub fn project(word: &str) -> Result<ProjectId> {
+    ProjectId::new(word)
+}
+
+pub fn name(word: &str) -> Result<Name> {
+    word.parse()
 }
 
 pub fn session(word: &str) -> Result<SessionId> {

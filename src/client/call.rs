@@ -82,7 +82,7 @@ impl Client {
 /// `None` when the daemon went before it answered, or is going and refused.
 async fn exchange(connection: &mut Connection, serial: u32, ask: Ask) -> Result<Option<Response>> {
     let is_stop = matches!(ask.request, Request::Stop(_));
-    match connection.send(serial, ToDaemon::Ask(ask)).await {
+    match connection.send(serial, &ToDaemon::Ask(ask)).await {
         Err(error) if error.kind == crate::error::ErrorKind::TooLarge => return Err(error),
         Err(_) => return Ok(None),
         Ok(()) => {}

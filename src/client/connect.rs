@@ -38,7 +38,7 @@ impl Connection {
     ///
     /// # Errors
     /// `TooLarge` for what no frame takes; anything else means that the daemon is gone.
-    pub async fn send(&mut self, serial: u32, body: ToDaemon) -> Result<()> {
+    pub async fn send(&mut self, serial: u32, body: &ToDaemon) -> Result<()> {
         let bytes = frame::encode(&Envelope { serial, body }, REQUEST_BYTES_MAX)?;
         self.writer.write_all(&bytes).await.map_err(|e| Error::io("write to the daemon", &e))
     }
@@ -203,7 +203,7 @@ fn is_outdated(running: Build) -> bool {
 async fn hand_over(mut connection: Connection) {
     let op = OpId { nonce: OpId::nonce(), line: 0 };
     let request = Request::Stop(StopReason::HandOver);
-    if connection.send(1, ToDaemon::Ask(Ask { op, attempt: 1, is_replay: false, request })).await.is_ok() {
+    if connection.send(1, &ToDaemon::Ask(Ask { op, attempt: 1, is_replay: false, request })).await.is_ok() {
         let _ = timeout(OPEN_WITHIN, connection.receive()).await;
     }
 }

@@ -5,8 +5,10 @@ mod call;
 pub mod connect;
 mod fault;
 mod input;
+mod pipeline;
 pub mod project;
 pub mod shim;
 pub mod spawn;
 
 pub use call::Client;
+pub use pipeline::Pipeline;

@@ -232,7 +232,7 @@ impl Shim {
     /// What cannot be sent is not lost: it is in flight still, and the connection is not.
     async fn tell(&mut self, serial: u32, body: ToDaemon) {
         if let Some(connection) = &mut self.connection
-            && connection.send(serial, body).await.is_err()
+            && connection.send(serial, &body).await.is_err()
         {
             self.connection = None;
         }
