@@ -36,7 +36,7 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     let asked = Asked { source: format!("{} -> {}", args.from, args.to), branch: args.into.clone() };
     let make = |page| {
         Request::Apply(Apply {
-            from: args.from.clone(),
+            from: Some(args.from.clone()),
             to: args.to.clone(),
             ids: args.ids.clone(),
             into: args.into.clone(),

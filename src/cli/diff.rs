@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::clock;
 use crate::error::Result;
 use crate::model::{Filter, Name, Page, Time};
-use crate::wire::message::{Diff, Diffed, Place, Point, Request, Response};
+use crate::wire::message::{Diff, Diffed, Lookalikes, Place, Point, Request, Response};
 
 use super::ask::{client, unexpected};
 use super::exit::Exit;
@@ -41,11 +41,12 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     let place = args.which.project.clone().unwrap_or(Place::Everywhere);
     let typed = format!("{}{}", args.from, args.to.as_ref().map(|to| format!(" {to}")).unwrap_or_default());
     let page = Page { offset: 0, limit: args.limit };
-    let mut ask = Diff { from: args.from, to: args.to, branch: args.branch, place, filter, page };
+    let mut ask =
+        Diff { from: Some(args.from), to: args.to, branch: args.branch, place, filter, page, alike: Lookalikes::Find };
     let mut client = client().await?;
     let Response::Diffed(mut all) = client.ask(Request::Diff(ask.clone())).await? else { return Err(unexpected()) };
     // Later pages are of the same two states, whatever happens meanwhile.
-    (ask.from, ask.to) = (all.from.commit.to_string(), Some(all.to.commit.to_string()));
+    (ask.from, ask.to) = (Some(all.from.commit.to_string()), Some(all.to.commit.to_string()));
     let total = all.counts.moved();
     let wanted = if args.limit == 0 { total } else { total.min(args.limit) } as usize;
     while all.changes.len() < wanted {

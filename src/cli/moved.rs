@@ -8,7 +8,7 @@ use crate::clock;
 use crate::error::Result;
 use crate::model::{CommitId, Filter, Name, Page, Time, Walk};
 use crate::wire::message::{
-    Changed, Diff, Log, LogEntry, Mode, Moved, Place, Request, Resolve, Response, Settle, View,
+    Changed, Diff, Log, LogEntry, Lookalikes, Mode, Moved, Place, Request, Resolve, Response, Settle, View,
 };
 
 use super::ask::{client, unexpected};
@@ -99,12 +99,13 @@ async fn parent(client: &mut Client, commit: CommitId) -> Result<Option<CommitId
 
 async fn difference(client: &mut Client, from: CommitId, to: CommitId, page: Page) -> Result<Vec<Changed>> {
     let request = Diff {
-        from: from.to_string(),
+        from: Some(from.to_string()),
         to: Some(to.to_string()),
         branch: None,
         place: Place::Everywhere,
         filter: Filter::default(),
         page,
+        alike: Lookalikes::Skip,
     };
     let Response::Diffed(diffed) = client.ask(Request::Diff(request)).await? else { return Err(unexpected()) };
     Ok(diffed.changes)
