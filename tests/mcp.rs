@@ -6,5 +6,13 @@ mod backend;
 mod protocol;
 #[path = "mcp/quoting.rs"]
 mod quoting;
+#[path = "mcp/replies.rs"]
+mod replies;
+#[path = "mcp/samples.rs"]
+mod samples;
+#[path = "mcp/shapes.rs"]
+mod shapes;
 #[path = "mcp/tools.rs"]
 mod tools;
+#[path = "mcp/versions.rs"]
+mod versions;

@@ -14,6 +14,7 @@ use super::drain::Why;
 use super::house::{House, Seat};
 use super::status::status;
 use crate::clock;
+use crate::config::Profile;
 use crate::error::{Error, Result};
 use crate::mcp;
 use crate::model::{OpId, SessionId, id};
@@ -323,6 +324,13 @@ impl mcp::Backend for Backend {
     async fn call(&self, op: OpId, request: Request) -> Result<Response> {
         let caller = caller(&self.seat, &self.session, &self.open, op);
         self.house.dispatch.call(&caller, request).await
+    }
+
+    fn profile(&self) -> mcp::Profile {
+        match self.house.settings.config().borrow().mcp.profile {
+            Profile::Core => mcp::Profile::Core,
+            Profile::Full => mcp::Profile::Full,
+        }
     }
 
     fn agent(&self, name: &str, version: &str) {

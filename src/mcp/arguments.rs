@@ -5,14 +5,16 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
+use crate::clock;
 use crate::error::{Error, Result};
+use crate::model::Time;
 
 /// The arguments of one call; `end` must be the last thing that is asked of it.
 pub struct Arguments {
     tool: &'static str,
     given: Map<String, Value>,
     /// Every name that was asked for, for the sentence about an unknown one.
-    pub known: Vec<&'static str>,
+    known: Vec<&'static str>,
 }
 
 impl Arguments {
@@ -24,6 +26,14 @@ impl Arguments {
     fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);
         self.given.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// What `read` asks for are older names of parameters: they are taken, and not offered.
+    pub fn unlisted<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let listed = self.known.len();
+        let value = read(self);
+        self.known.truncate(listed);
+        value
     }
 
     fn wrong<T>(&self, name: &str, wanted: &str, got: &Value) -> Result<T> {
@@ -63,6 +73,12 @@ impl Arguments {
         }
     }
 
+    /// One with a meaning of its own that must be there.
+    pub fn required<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T>) -> Result<T> {
+        let text = self.required_text(name)?;
+        parse(&text).map_err(|error| named(name, error))
+    }
+
     pub fn number(&mut self, name: &'static str, default: u32, least: u32) -> Result<u32> {
         let Some(value) = self.take(name) else { return Ok(default) };
         // Models write 5.0, and "5", for 5.
@@ -97,9 +113,26 @@ impl Arguments {
         }
     }
 
+    /// A list of texts, or one text with commas between them.
+    pub fn list(&mut self, name: &'static str) -> Result<Vec<String>> {
+        let texts = self.texts(name)?;
+        let parts = texts.iter().flat_map(|text| text.split(','));
+        Ok(parts.map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// A moment, in any of the ways that people type it.
+    pub fn when(&mut self, name: &'static str) -> Result<Option<Time>> {
+        self.parsed(name, |text| clock::parse_when(text, clock::now()))
+    }
+
     /// A list of words of an enum.
     pub fn words<T: FromStr<Err = Error>>(&mut self, name: &'static str) -> Result<Vec<T>> {
         self.texts(name)?.iter().map(|word| word.parse().map_err(|error| named(name, error))).collect()
+    }
+
+    /// True or false; also as a text, as some models write it.
+    pub fn yes(&mut self, name: &'static str) -> Result<bool> {
+        self.flag(name, &["true"], &["false"])
     }
 
     /// True or false, or one of the words that mean them.
@@ -119,6 +152,15 @@ impl Arguments {
             None => Ok(String::new()),
             Some(Value::Object(object)) if object.is_empty() => Ok(String::new()),
             Some(object @ Value::Object(_)) => Ok(object.to_string()),
+            Some(other) => self.wrong(name, "an object", &other),
+        }
+    }
+
+    /// An object with arguments of its own; `whole` is how sentences name it.
+    pub fn inside(&mut self, name: &'static str, whole: &'static str) -> Result<Option<Self>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Object(given)) => Ok(Some(Self::new(whole, given))),
             Some(other) => self.wrong(name, "an object", &other),
         }
     }

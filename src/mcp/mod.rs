@@ -22,8 +22,20 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Serves one request; the same operation again gets the first reply.
     fn call(&self, op: OpId, request: Request) -> impl Future<Output = Result<Response>> + Send;
 
+    /// Which tools are listed; asked for each list.
+    fn profile(&self) -> Profile;
+
     /// Who is calling, as the agent itself says: called before the first request that follows, and when it changes.
     fn agent(&self, name: &str, version: &str);
+}
+
+/// Which tools an agent is shown. Every tool answers when it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// Those of daily work.
+    Core,
+    /// All of them.
+    Full,
 }
 
 /// What becomes of one line from an agent.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::message::{self, Code, Failure, Fault, Message, Outcome};
 use super::server::{self, Agent, Version};
-use super::{Answer, Backend};
+use super::{Answer, Backend, Profile};
 use crate::error::Error;
 use crate::model::OpId;
 use crate::wire::limits;
@@ -32,6 +32,7 @@ type Running = Mutex<HashMap<Value, oneshot::Sender<()>>>;
 pub struct Session {
     call: Call,
     introduce: Box<dyn Fn(&Agent) + Send + Sync>,
+    profile: Box<dyn Fn() -> Profile + Send + Sync>,
     running: Arc<Running>,
     known: Mutex<Known>,
 }
@@ -45,10 +46,11 @@ struct Known {
 impl Session {
     /// Starts a session.
     pub fn start<B: Backend>(backend: B) -> Self {
-        let caller = backend.clone();
+        let (caller, shower) = (backend.clone(), backend.clone());
         Self {
             call: Box::new(move |op, params, version| Box::pin(server::call(caller.clone(), op, params, version))),
             introduce: Box::new(move |agent| backend.agent(&agent.name, &agent.version)),
+            profile: Box::new(move || shower.profile()),
             running: Arc::default(),
             known: Mutex::new(Known { version: server::NEWEST_WITH_INITIALIZE, agent: None }),
         }
@@ -126,7 +128,7 @@ impl Session {
             self.meet(agent);
         }
         if method != "tools/call" {
-            return answered(&id, &server::answer(method, &params, version));
+            return answered(&id, &server::answer(method, &params, version, (self.profile)()));
         }
         let (cancel, ended) = oneshot::channel();
         running.insert(id.clone(), cancel);

@@ -1,17 +1,19 @@
 //! A backend in memory: it keeps what it was asked, and answers like a store of a handful of memories.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use memoria::error::{Error, Result};
-use memoria::mcp::{Answer, Backend, Session};
+use memoria::mcp::{Answer, Backend, Profile, Session};
 use memoria::model::{CommitId, Kind, Memory, MemoryId, Name, OpId, Origin, Source, Time, Trust, VersionId};
 use memoria::wire::message::{
     Corrected, Hit, Listed, Point, PurgeTarget, Purged, Request, Response, Retrieved, Shaped, Stored,
 };
 use serde_json::Value;
 use tokio::sync::Notify;
+
+use crate::samples;
 
 #[derive(Clone, Default)]
 pub struct Fake(pub Arc<Inner>);
@@ -21,6 +23,9 @@ pub struct Inner {
     pub asked: Mutex<Vec<(OpId, Request)>>,
     pub agents: Mutex<Vec<(String, String)>>,
     pub memories: Mutex<Vec<Memory>>,
+    /// Given to whatever is asked, where a test has put one here.
+    pub canned: Mutex<Option<Response>>,
+    pub shows_all: AtomicBool,
     /// What a text that begins with "wait" waits for.
     pub gate: Notify,
     pub running: AtomicUsize,
@@ -80,6 +85,10 @@ impl Backend for Fake {
         response
     }
 
+    fn profile(&self) -> Profile {
+        if self.0.shows_all.load(Ordering::SeqCst) { Profile::Full } else { Profile::Core }
+    }
+
     fn agent(&self, name: &str, version: &str) {
         self.0.agents.lock().unwrap().push((name.to_owned(), version.to_owned()));
     }
@@ -87,6 +96,10 @@ impl Backend for Fake {
 
 impl Fake {
     async fn answer(&self, request: Request) -> Result<Response> {
+        let canned = self.0.canned.lock().unwrap().clone();
+        if let Some(canned) = canned {
+            return Ok(canned);
+        }
         match request {
             Request::Store(store) if store.text == "panic" => panic!("a fault of the backend"),
             Request::Store(store) if store.text == "full" => Err(Error::full("The disk is full. Make room.")),
@@ -145,6 +158,18 @@ impl Fake {
                     commit: None,
                 }))
             }
+            Request::Branch(_) | Request::Checkout(_) => Ok(Response::Branches(samples::branches())),
+            Request::Snapshot(_) => Ok(Response::Snapshots(samples::snapshots())),
+            Request::Diff(_) => Ok(Response::Diffed(Box::new(samples::diffed()))),
+            Request::Log(_) => Ok(Response::Logged(samples::logged())),
+            Request::Blame(_) => Ok(Response::Blamed(Box::new(samples::blamed()))),
+            Request::Merge(_)
+            | Request::Resolve(_)
+            | Request::Pick(_)
+            | Request::Apply(_)
+            | Request::Rollback(_)
+            | Request::Revert(_)
+            | Request::Undo(_) => Ok(Response::Moved(Box::new(samples::moved()))),
             _ => Err(Error::internal("not asked for here")),
         }
     }
@@ -195,6 +220,6 @@ impl Agent {
     }
 }
 
-fn point() -> Point {
+pub fn point() -> Point {
     Point { commit: CommitId([5; 32]), name: Some(Name::main()), at: Time(0), live: 1 }
 }

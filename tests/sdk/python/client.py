@@ -21,7 +21,10 @@ from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 
 warnings.simplefilter("ignore")
 BIN = os.path.abspath(os.environ["MEMORIA_BIN"])
-TOOLS = ["memory_store", "memory_retrieve", "memory_list", "memory_correct", "memory_purge"]
+TOOLS = [
+    "memory_store", "memory_retrieve", "memory_list", "memory_correct", "memory_purge", "memory_snapshot", "memory_branch",
+    "memory_checkout", "memory_diff", "memory_merge", "memory_rollback",
+]
 UNICODE = "Ünïcödé 测试 👩‍👩‍👧 שלום e\u0301 \U0001f9ff tab\tand\nnewline"
 
 
@@ -69,7 +72,7 @@ def structured(result):
 
 
 async def check_version(version):
-    """All five tools at one version, with what that version knows of them."""
+    """Storing, finding, correcting and forgetting at one version, with what that version knows of the tools."""
     with Home() as home:
         async with home.agent(version) as agent:
             tools = {tool.name: tool for tool in (await agent.list_tools()).tools}
@@ -111,6 +114,47 @@ async def check_version(version):
             assert "ffffffff" in text(purged), text(purged)
             none = await call("memory_retrieve", query="What is the airspeed of a swallow?")
             assert text(none).startswith("No relevant memories found"), text(none)
+
+
+async def check_versions():
+    """A branch is tried, compared, merged and taken back; what each tool says fits its schema."""
+    with Home() as home:
+        async with home.agent(name="brancher") as agent:
+            tools = {tool.name: tool for tool in (await agent.list_tools()).tools}
+
+            async def call(tool, **arguments):
+                result = await agent.call_tool(tool, arguments)
+                assert not result.is_error, text(result)
+                jsonschema.validate(result.structured_content, tools[tool].output_schema, cls=jsonschema.Draft202012Validator)
+                return result
+
+            async def texts(**arguments):
+                return sorted(memory["text"] for memory in structured(await call("memory_list", **arguments))["memories"])
+
+            await call("memory_store", content="We deploy with tools/ship.sh")
+            await call("memory_snapshot", name="before", description="before the trial")
+            created = await call("memory_branch", name="trial")
+            assert "memory_checkout" in text(created), text(created)
+            stored = structured(await call("memory_store", content="The trial runs on blue", branch="trial"))
+            assert stored["branch"] == "trial"
+            assert await texts() == ["We deploy with tools/ship.sh"], "the branch leaks"
+            diff = await call("memory_diff", source="trial")
+            assert structured(diff)["counts"]["added"] == 1 and "The trial runs on blue" in text(diff), text(diff)
+            assert structured(diff)["changes"][0]["id"] == stored["memory"]["id"]
+            dry = structured(await call("memory_merge", source="trial", dry_run=True))
+            assert dry["dry_run"] and dry["commit"] is None and dry["counts"]["added"] == 1, dry
+            merged = structured(await call("memory_merge", source="trial"))
+            assert merged["commit"] and not merged["conflicts"], merged
+            assert await texts() == ["The trial runs on blue", "We deploy with tools/ship.sh"]
+            again = structured(await call("memory_merge", source="trial"))
+            assert again["commit"] is None and again["merged"]["all"], again
+            back = await call("memory_rollback", name="before")
+            assert structured(back)["counts"]["removed"] == 1, structured(back)
+            assert structured(back)["safety"] in text(back), text(back)
+            assert await texts() == ["We deploy with tools/ship.sh"]
+            assert await texts(at=structured(back)["safety"]) == ["The trial runs on blue", "We deploy with tools/ship.sh"]
+            checkout = structured(await call("memory_checkout", name="trial"))
+            assert checkout["current"] == "trial" and len(await texts()) == 2, checkout
 
 
 async def check_auto():
@@ -209,7 +253,7 @@ async def check_secrets():
 def main():
     checks = [(f"version {v}", check_version(v)) for v in (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)]
     checks += [("auto", check_auto()), ("errors", check_errors()), ("concurrency", check_concurrency()), ("kill", check_kill())]
-    checks += [("secrets", check_secrets())]
+    checks += [("versions", check_versions()), ("secrets", check_secrets())]
     failed = 0
     for name, check in checks:
         try:

@@ -13,7 +13,10 @@ import { Client as ClientV1 } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport as StdioV1 } from "@modelcontextprotocol/sdk/client/stdio.js";
 
 const BIN = resolve(process.env.MEMORIA_BIN);
-const TOOLS = ["memory_store", "memory_retrieve", "memory_list", "memory_correct", "memory_purge"];
+const TOOLS = [
+  "memory_store", "memory_retrieve", "memory_list", "memory_correct", "memory_purge", "memory_snapshot", "memory_branch",
+  "memory_checkout", "memory_diff", "memory_merge", "memory_rollback",
+];
 const UNICODE = "Ünïcödé 测试 👩‍👩‍👧 שלום e\u0301 \u{1f9ff} tab\tand\nnewline";
 const HANDSHAKES = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 

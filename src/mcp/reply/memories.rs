@@ -1,0 +1,167 @@
+//! Replies of the tools that store, find, correct and forget memories.
+
+use serde_json::json;
+
+use super::super::quote::Quote;
+use super::super::tools::Asked;
+use super::{GLIMPSE_CHARS_MAX, GLIMPSES_MAX, Reply, Room, counted, masked_note, named, on, value};
+use crate::model::text::{one_line, visible};
+use crate::model::{Name, Parts};
+use crate::wire::message::{Corrected, Hit, Listed, Point, Purged, Retrieved, Shaped, Stored};
+
+pub fn stored(stored: &Stored) -> Reply {
+    let Shaped { memory, .. } = &stored.stored;
+    let (id, on) = (stored.stored.short_id(), on(&stored.branch));
+    let mut text = if stored.is_duplicate {
+        format!("Already stored as memory {id}{on}; nothing was written.")
+    } else {
+        let project = if memory.project.is_none() { ", global" } else { "" };
+        format!("Stored memory {id}{on} ({}, {}{project}).", memory.kind, memory.trust)
+    };
+    text += &masked_note(&stored.masked);
+    let mut quote = Quote::default();
+    for similar in &stored.similar {
+        quote.add(&similar.memory, &format!("{} % alike", similar.percent), false, GLIMPSE_CHARS_MAX);
+    }
+    if !quote.is_empty() {
+        text += "\nSimilar memories are there; memory_correct or memory_purge what is out of date. ";
+        text += &quote.written();
+    }
+    let structured = json!({
+        "branch": stored.branch.as_str(), "memory": value::memory(&stored.stored), "duplicate": stored.is_duplicate,
+        "similar": value::list(&stored.similar, value::similar), "masked": value::masked(&stored.masked),
+        "commit": value::commit_id(stored.commit),
+    });
+    Reply { text, structured }
+}
+
+pub fn retrieved(asked: &Asked, retrieved: &Retrieved) -> Reply {
+    let mut room = Room::new();
+    let fit = retrieved.hits.iter().take_while(|hit| room.take([&hit.memory])).count();
+    let hits = &retrieved.hits[..fit];
+    let left_out = retrieved.left_out as usize + retrieved.hits.len() - hits.len();
+    let mut quote = Quote::default();
+    for hit in hits {
+        let note = hit.parts.as_ref().map(|parts| explained(hit, parts)).unwrap_or_default();
+        quote.add(&hit.memory, &note, asked.shows_projects, 0);
+    }
+    let mut text = match hits.len() {
+        0 => format!("No relevant memories found{}.", at(&retrieved.point)),
+        count => format!("{}{}. {}", counted(count, "relevant"), at(&retrieved.point), quote.written()),
+    };
+    if left_out > 0 {
+        text += &format!("\n{left_out} more left out: raise top_k or max_tokens to see them.");
+    }
+    let structured = json!({
+        "point": value::point(&retrieved.point), "memories": value::list(hits, value::hit), "left_out": left_out,
+        "lexical_only": retrieved.lexical_only,
+    });
+    Reply { text, structured }
+}
+
+pub fn listed(asked: &Asked, listed: &Listed) -> Reply {
+    let mut room = Room::new();
+    let fit = listed.memories.iter().take_while(|shaped| room.take([*shaped])).count();
+    let memories = &listed.memories[..fit];
+    let mut quote = Quote::default();
+    for shaped in memories {
+        quote.add(shaped, "", asked.shows_projects, 0);
+    }
+    let (offset, shown, at) = (asked.offset, memories.len() as u32, at(&listed.point));
+    let next = offset.saturating_add(shown);
+    let mut text = match (shown, listed.total) {
+        (0, 0) => format!("No memories found{at}."),
+        (0, total) => format!("Nothing from offset {offset} on: there are {total}."),
+        _ => format!("{} of {}{at}. {}", counted(memories.len(), ""), listed.total, quote.written()),
+    };
+    if shown > 0 && next < listed.total {
+        text += &format!("\n{} more: ask with offset {next}.", listed.total - next);
+    }
+    let structured = json!({
+        "point": value::point(&listed.point), "memories": value::list(memories, value::memory),
+        "total": listed.total, "offset": offset,
+    });
+    Reply { text, structured }
+}
+
+pub fn corrected(corrected: &Corrected) -> Reply {
+    let (id, on) = (corrected.memory.short_id(), on(&corrected.branch));
+    let mut text = if corrected.is_unchanged {
+        format!("Memory {id} says that already{on}; nothing was written.")
+    } else {
+        let mut before = corrected.memory.clone();
+        before.memory.text.clone_from(&corrected.before);
+        before.memory.metadata.clear();
+        let mut quote = Quote::default();
+        quote.add(&before, "what it said before", false, GLIMPSE_CHARS_MAX);
+        format!("Corrected memory {id}{on}; its history is kept. {}", quote.written())
+    };
+    text += &masked_note(&corrected.masked);
+    let structured = json!({
+        "branch": corrected.branch.as_str(), "memory": value::memory(&corrected.memory),
+        "before": visible(&corrected.before), "unchanged": corrected.is_unchanged,
+        "masked": value::masked(&corrected.masked), "commit": value::commit_id(corrected.commit),
+    });
+    Reply { text, structured }
+}
+
+pub fn purged(purged: &Purged) -> Reply {
+    let mut quote = Quote::default();
+    for shaped in purged.removed.iter().take(GLIMPSES_MAX) {
+        quote.add(shaped, "", false, GLIMPSE_CHARS_MAX);
+    }
+    let (total, on) = (purged.removed_total as usize, on(&purged.branch));
+    let mut text = match (purged.erased_memories as usize, total) {
+        (0, 0) => "Purged nothing.".to_owned(),
+        (0, total) => format!("Purged {}{on}; history is kept. {}", counted(total, ""), quote.written()),
+        (erased, _) => format!(
+            "Erased {}, {} in all: gone from every branch, version, index and file; history keeps that there was \
+             something. This cannot be taken back.",
+            counted(erased, ""),
+            if purged.erased_versions == 1 {
+                "1 version".to_owned()
+            } else {
+                format!("{} versions", purged.erased_versions)
+            }
+        ),
+    };
+    let glimpses = purged.removed.len().min(GLIMPSES_MAX);
+    if total > glimpses {
+        text += &format!("\nand {} more.", total - glimpses);
+    }
+    if let Some(safety) = &purged.safety {
+        text +=
+            &format!("\nThe state before is snapshot {safety}: memory_rollback with name {safety} goes back to it.");
+    }
+    if !purged.missing.is_empty() {
+        let missing: Vec<_> = purged.missing.iter().map(|id| one_line(id, 60)).collect();
+        text += &format!("\nNot found: {}.", missing.join(", "));
+    }
+    let mut room = Room::new();
+    let fit = purged.removed.iter().take_while(|shaped| room.take([*shaped])).count();
+    let structured = json!({
+        "branch": purged.branch.as_str(), "removed": value::list(&purged.removed[..fit], value::memory),
+        "total": total, "missing": purged.missing, "safety": purged.safety.as_ref().map(Name::as_str),
+        "erased_memories": purged.erased_memories, "erased_versions": purged.erased_versions,
+        "commit": value::commit_id(purged.commit),
+    });
+    Reply { text, structured }
+}
+
+/// ` in x`: where a read looked, if not at the branch that everybody begins on, as it is now.
+fn at(point: &Point) -> String {
+    if point.name.as_ref() == Some(&Name::main()) { String::new() } else { format!(" in {}", named(point)) }
+}
+
+fn explained(hit: &Hit, parts: &Parts) -> String {
+    let mut out = format!(
+        "score {:.2}: words {:.2}, neighbours {:.2}, trust {:.2}, age {:.2}, place {:.2}",
+        hit.score, parts.lexical, parts.neighbours, parts.trust, parts.age, parts.place
+    );
+    if !parts.terms.is_empty() {
+        let terms: Vec<_> =
+            parts.terms.iter().map(|(term, share)| format!("{} {share:.2}", one_line(term, 40))).collect();
+        out += &format!("; {}", terms.join(", "));
+    }
+    out
+}
