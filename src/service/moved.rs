@@ -101,7 +101,9 @@ impl<E: Engine> Service<E> {
         let fit = limits::RESULTS_MAX as usize;
         let changes = self.changed(&planned.differences, &planned.fresh).await?;
         let open: Vec<Conflict> = planned.conflicts.iter().take(fit).copied().collect();
-        let kept: Vec<Difference> = planned.kept.iter().take(fit).copied().collect();
+        // As everywhere: what would become of it first, then what it is.
+        let kept = planned.kept.iter().take(fit).map(|one| Difference { before: one.after, after: one.before, ..*one });
+        let kept: Vec<Difference> = kept.collect();
         let (commit, safety) = match &applied {
             None => (None, None),
             Some(applied) => (applied.commit, self.safety_of(applied, order.verb)),

@@ -108,7 +108,7 @@ async fn a_rollback_lists_what_it_kept_and_what_it_took_back() {
         .to_owned()
         + OPENING
         + "\nKept as they are, being later work (force takes them too):"
-        + &block(&of(7, "kept"), "honest correction")
+        + &block(&of(7, "kept; else removed"), "honest correction")
         + "\nChanges:"
         + &block(&of(1, "removed"), "false fact")
         + "\nCommits that this is about:\n<<MARK\neeeeeeeeeeee store +2 -1 2026-09-21T14:13:20Z by reader merges \

@@ -224,6 +224,31 @@ impl Agent {
         answer
     }
 
+    /// What a tool says, as structured content; an error is a failure.
+    pub fn call(&mut self, tool: &str, arguments: Value) -> Value {
+        self.calls(tool, [arguments]).remove(0)
+    }
+
+    /// The same call with many arguments, many at a time; the answers are in their order.
+    pub fn calls(&mut self, tool: &str, arguments: impl IntoIterator<Item = Value>) -> Vec<Value> {
+        let mut answers = Vec::new();
+        let all: Vec<_> = arguments.into_iter().collect();
+        // So few that neither side's pipe is full before the other is read.
+        for some in all.chunks(16) {
+            let first = answers.len();
+            let ids: Vec<_> =
+                some.iter().map(|given| self.begin("tools/call", json!({"name": tool, "arguments": given}))).collect();
+            answers.resize(first + some.len(), Value::Null);
+            for _ in some {
+                let mut answer = self.hear().expect("the shim has ended");
+                assert_eq!(answer["result"]["isError"], false, "{tool}: {answer}");
+                let place = ids.iter().position(|id| answer["id"] == *id).expect("an answer to one of these");
+                answers[first + place] = answer["result"]["structuredContent"].take();
+            }
+        }
+        answers
+    }
+
     pub fn begin_store(&mut self, text: &str) -> u64 {
         self.begin("tools/call", json!({"name": "memory_store", "arguments": {"content": text}}))
     }

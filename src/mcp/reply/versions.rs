@@ -149,11 +149,11 @@ fn outcome(asked: &Asked, moved: &Moved) -> String {
 fn left_out(asked: &Asked, moved: &Moved, shown: usize) -> String {
     let mut text = String::new();
     let Moved { branch, counts, .. } = moved;
-    let of = |all: u32, shown: usize| (all as usize).saturating_sub(shown.min(GLIMPSES_MAX));
+    let open = moved.conflicts.iter().take(GLIMPSES_MAX).filter(|conflict| conflict.settled.is_none()).count();
     for (left, what) in [
-        (of(counts.conflicts, moved.conflicts.len()), "conflicts"),
-        (of(counts.kept, moved.kept.len()), "that are kept"),
-        (of(moved.commits.len() as u32, moved.commits.len()), "commits"),
+        ((counts.conflicts as usize).saturating_sub(open), "open conflicts"),
+        ((counts.kept as usize).saturating_sub(GLIMPSES_MAX), "that are kept"),
+        (moved.commits.len().saturating_sub(GLIMPSES_MAX), "commits"),
     ] {
         if left > 0 {
             text += &format!("\nand {left} more {what}.");
@@ -298,8 +298,9 @@ fn show_conflict(quote: &mut Quote, conflict: &Conflicted) {
 }
 
 fn show_kept(quote: &mut Quote, change: &Changed) {
+    let note = if change.before.is_some() { "kept; else taken back" } else { "kept; else removed" };
     match &change.after {
-        Some(after) => quote.add(after, "kept", false, GLIMPSE_CHARS_MAX),
+        Some(after) => quote.add(after, note, false, GLIMPSE_CHARS_MAX),
         None => quote.say(format!("{} stays removed.", prefix(change.id, change.short_len))),
     }
 }
