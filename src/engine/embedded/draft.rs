@@ -4,14 +4,18 @@
 use std::collections::HashMap;
 
 use redb::ReadableTable;
+use roaring::RoaringBitmap;
 
-use super::index::text_key;
-use super::store::Head;
-use super::tables::{Delta, VersionRow, numbers_of};
-use super::writer::Tables;
+use super::index::{Words, text_key};
+use super::plan::Worked;
+use super::store::Store;
+use super::tables::{self, Delta, NARROW_CHANGES_MAX, VERSIONS, VersionRow};
+use super::writer::{Recent, Tables};
+use crate::engine::At;
 use crate::error::{Error, Result};
-use crate::lexical;
-use crate::model::{Change, Expect, Memory, MemoryId, Outcome, Salt, Time, VersionId};
+use crate::model::{
+    Change, CommitId, Counts, Expect, Memory, MemoryId, Merged, Outcome, Page, Plan, Salt, Time, VersionId,
+};
 
 /// A change with all that can be computed before the writer's turn.
 pub enum Step {
@@ -20,13 +24,13 @@ pub enum Step {
     Remove(MemoryId, Expect),
 }
 
-/// A version that is not stored yet.
+/// A version that is not stored yet, with all that is made of its text.
 pub struct Fresh {
     pub memory: Memory,
     pub id: VersionId,
     pub salt: Salt,
     pub canonical: Vec<u8>,
-    pub terms: u32,
+    pub words: Words,
     pub text: [u8; 16],
 }
 
@@ -41,11 +45,11 @@ impl From<Change> for Step {
 }
 
 impl Fresh {
-    fn new(memory: Memory) -> Self {
+    pub fn new(memory: Memory) -> Self {
         let (salt, canonical) = (Salt::random(), memory.encode());
         Self {
             id: Memory::version_id(&salt, &canonical),
-            terms: lexical::analyse(&memory.text).len,
+            words: Words::of(&memory.text),
             text: text_key(&memory),
             memory,
             salt,
@@ -54,17 +58,117 @@ impl Fresh {
     }
 }
 
+/// A plan that was worked out, with all that can be looked up before the writer's turn. It holds for one head, and
+/// only as long as nothing was erased or compacted.
+pub struct Settled {
+    pub worked: Worked,
+    pub upheavals: u64,
+    fresh: Vec<Fresh>,
+    /// The ids of `worked.delta`'s versions.
+    added: Vec<VersionId>,
+    removed: Vec<VersionId>,
+    /// The numbers of the memories that it changes; empty where the commit is wide.
+    touched: Vec<u32>,
+    tokens_added: u64,
+    tokens_removed: u64,
+}
+
+impl Store {
+    /// Works a plan out on a head, for the writer. Blocks as long as that takes.
+    pub(super) fn settle(&self, at: &At, plan: &Plan) -> Result<Settled> {
+        let upheavals = self.upheavals();
+        let mut worked = self.work_out(at, plan, Page { offset: 0, limit: 1 })?;
+        let delta = &worked.delta;
+        let ids = |vids: &RoaringBitmap| self.mending(|| self.index.version_ids(vids));
+        let (added, removed) = (ids(&delta.added)?, ids(&delta.removed)?);
+        let mut touched = Vec::new();
+        if delta.len() as usize + worked.fresh.len() <= NARROW_CHANGES_MAX {
+            touched = self.mending(|| self.index.memory_numbers(&(&delta.added | &delta.removed)))?;
+            touched.sort_unstable();
+            touched.dedup();
+        }
+        let (tokens_added, tokens_removed) = (self.tokens_of(&delta.added)?, self.tokens_of(&delta.removed)?);
+        let fresh = std::mem::take(&mut worked.fresh).into_iter().map(Fresh::new).collect();
+        Ok(Settled { worked, upheavals, fresh, added, removed, touched, tokens_added, tokens_removed })
+    }
+
+    fn tokens_of(&self, vids: &RoaringBitmap) -> Result<u64> {
+        let versions = self.snapshot()?.open(VERSIONS)?;
+        let (mut tokens, mut found) = (0, 0);
+        let mut vids_left = vids.iter();
+        // Neighbours are read in one go: a commit's versions mostly stand together.
+        while let Some(range) = vids_left.next_range() {
+            for row in versions.range(range)? {
+                tokens += u64::from(VersionRow::decode(row?.1.value())?.terms());
+                found += 1;
+            }
+        }
+        if found == vids.len() { Ok(tokens) } else { Err(tables::damaged("versions of a commit are missing")) }
+    }
+}
+
 /// The result of judging: what to write.
+#[derive(Default)]
 pub struct Draft {
-    /// In the order of their vids.
+    /// In the order of their vids, which begin at `first_vid`; each with the number of its memory.
     pub fresh: Vec<(u32, Fresh)>,
+    pub first_vid: u32,
+    /// Existing versions that come back.
+    pub added: Vec<VersionId>,
     pub removed: Vec<VersionId>,
-    /// The memories whose live version changes, each once.
-    pub touched: Vec<MemoryId>,
+    /// The numbers of the memories whose live version changes, each once; of a wide commit, maybe none.
+    pub touched: Vec<u32>,
     pub delta: Delta,
     pub live: u32,
     pub tokens: u64,
     pub outcomes: Vec<Outcome>,
+    pub counts: Counts,
+    pub merged: Option<Merged>,
+    pub second_parent: Option<u32>,
+    pub about: Vec<CommitId>,
+    /// Of a plan: some conflicts are open, and there is no commit.
+    pub is_open: bool,
+}
+
+impl Draft {
+    /// Whether a commit comes of it.
+    pub fn makes_commit(&self) -> bool {
+        !self.is_open && (self.delta.len() > 0 || self.second_parent.is_some())
+    }
+}
+
+/// The head that a write is judged on.
+pub struct Ground<'a, 't> {
+    pub store: &'a Store,
+    pub tables: &'a Tables<'t>,
+    pub recent: &'a Recent,
+    /// Versions that are live: as the commits say, and not erased since.
+    pub raw: &'a RoaringBitmap,
+    pub erased: &'a RoaringBitmap,
+    pub live: u32,
+    pub tokens: u64,
+    pub next_vid: u32,
+    pub at: Time,
+}
+
+impl Ground<'_, '_> {
+    fn is_live(&self, vid: u32) -> bool {
+        self.raw.contains(vid) && !self.erased.contains(vid)
+    }
+
+    /// Every version of a memory, rising.
+    fn vids_of(&self, id: &MemoryId) -> Result<Vec<u32>> {
+        let mut vids = self.store.mending(|| self.store.index.vids_of(id))?;
+        vids.extend(self.recent.vids_of(id));
+        Ok(vids)
+    }
+
+    fn version<T>(&self, vid: u32, read: impl FnOnce(&VersionRow) -> Result<T>) -> Result<T> {
+        match self.tables.versions.get(vid)? {
+            Some(row) => read(&VersionRow::decode(row.value())?),
+            None => Err(tables::damaged(&format!("version {vid} is missing"))),
+        }
+    }
 }
 
 /// What this write has done to a memory so far.
@@ -74,49 +178,102 @@ enum Done {
 }
 
 struct Drafting<'a, 't> {
-    tables: &'a Tables<'t>,
-    head: &'a Head,
-    at: Time,
-    next_vid: u32,
+    ground: &'a Ground<'a, 't>,
     done: HashMap<MemoryId, Done>,
     texts: HashMap<[u8; 16], (MemoryId, VersionId)>,
     draft: Draft,
 }
 
-pub fn draft(tables: &Tables, head: &Head, next_vid: u32, at: Time, steps: Vec<Step>) -> Result<Draft> {
+/// What changes come to, each with its precondition.
+pub fn draft(ground: &Ground, steps: Vec<Step>) -> Result<Draft> {
     let draft = Draft {
-        fresh: Vec::new(),
-        removed: Vec::new(),
-        touched: Vec::new(),
-        delta: Delta::default(),
-        live: head.live,
-        tokens: head.tokens,
+        first_vid: ground.next_vid,
+        live: ground.live,
+        tokens: ground.tokens,
         outcomes: Vec::with_capacity(steps.len()),
+        ..Draft::default()
     };
-    let (done, texts) = (HashMap::new(), HashMap::new());
-    let mut drafting = Drafting { tables, head, at, next_vid, done, texts, draft };
+    let mut drafting = Drafting { ground, done: HashMap::new(), texts: HashMap::new(), draft };
     for step in steps {
         let outcome = match step {
             Step::Store(fresh) => drafting.store(*fresh)?,
             Step::Replace(fresh, expect) => drafting.replace(*fresh, expect)?,
             Step::Remove(id, expect) => drafting.remove(id, expect)?,
         };
+        let counts = &mut drafting.draft.counts;
+        match outcome {
+            Outcome::Stored { .. } => counts.added += 1,
+            Outcome::Replaced { .. } => counts.changed += 1,
+            Outcome::Removed { .. } => counts.removed += 1,
+            Outcome::Existing { .. } | Outcome::Unchanged { .. } | Outcome::Missing { .. } => {}
+        }
         drafting.draft.outcomes.push(outcome);
     }
-    drafting.draft.touched = drafting.done.into_keys().collect();
-    Ok(drafting.draft)
+    let mut draft = drafting.draft;
+    draft.touched.sort_unstable();
+    draft.touched.dedup();
+    Ok(draft)
+}
+
+/// What a settled plan comes to on its head.
+pub fn draft_plan(ground: &Ground, settled: Settled) -> Result<Draft> {
+    let Settled { worked, fresh, added, removed, touched, tokens_added, tokens_removed, .. } = settled;
+    let is_open = !worked.planned.conflicts.is_empty();
+    let (counts, merged) = (worked.planned.counts, worked.planned.merged);
+    if is_open {
+        return Ok(Draft { counts, merged, is_open, ..Draft::default() });
+    }
+    let mut draft = Draft {
+        first_vid: ground.next_vid,
+        live: (ground.live + worked.delta.added.len() as u32).saturating_sub(worked.delta.removed.len() as u32),
+        tokens: (ground.tokens + tokens_added).saturating_sub(tokens_removed),
+        delta: worked.delta,
+        added,
+        removed,
+        touched,
+        counts,
+        merged,
+        second_parent: worked.second_parent,
+        about: worked.about,
+        ..Draft::default()
+    };
+    for fresh in fresh {
+        let number = ground.vids_of(&fresh.memory.id)?.first().copied();
+        draft.add(number, fresh)?;
+    }
+    draft.touched.sort_unstable();
+    draft.touched.dedup();
+    Ok(draft)
+}
+
+impl Draft {
+    /// A new version, of the memory with that number or of a new one.
+    fn add(&mut self, number: Option<u32>, fresh: Fresh) -> Result<()> {
+        let vid = u32::try_from(self.fresh.len()).ok().and_then(|len| self.first_vid.checked_add(len));
+        // The last number stays unused: it means "none" elsewhere.
+        let vid = vid.filter(|vid| *vid < u32::MAX).ok_or_else(|| {
+            Error::too_large("the store has handed out all of its 4 billion version numbers: export it and import anew")
+        })?;
+        let number = number.unwrap_or(vid);
+        self.delta.added.insert(vid);
+        self.live += 1;
+        self.tokens += u64::from(fresh.words.len);
+        self.touched.push(number);
+        self.fresh.push((number, fresh));
+        Ok(())
+    }
 }
 
 impl Drafting<'_, '_> {
     fn store(&mut self, fresh: Fresh) -> Result<Outcome> {
         let id = fresh.memory.id;
-        if self.done.contains_key(&id) || !numbers_of(&self.tables.memories, &id.0)?.is_empty() {
+        if self.done.contains_key(&id) || !self.ground.vids_of(&id)?.is_empty() {
             return Err(Error::conflict(format!("memory {id} is there already: correct it, or store under a new id")));
         }
         if let Some((id, version)) = self.twin(&fresh)? {
             return Ok(Outcome::Existing { id, version });
         }
-        let version = self.add(fresh)?;
+        let version = self.add(None, fresh)?;
         Ok(Outcome::Stored { id, version })
     }
 
@@ -125,14 +282,15 @@ impl Drafting<'_, '_> {
         let Some(vid) = self.live(id, expect)? else {
             return Ok(Outcome::Missing { id });
         };
-        let (before, terms, is_same) =
-            self.version(vid, |row| Ok((row.id(), row.terms(), whole(row)?.says_the_same(&fresh.memory))))?;
+        let (before, terms, number, is_same) = self
+            .ground
+            .version(vid, |row| Ok((row.id(), row.terms(), row.first(), whole(row)?.says_the_same(&fresh.memory))))?;
         expected(id, expect, before)?;
         if is_same {
             return Ok(Outcome::Unchanged { id, version: before });
         }
-        self.take_out(vid, before, terms);
-        let after = self.add(fresh)?;
+        self.take_out(vid, before, terms, number);
+        let after = self.add(Some(number), fresh)?;
         Ok(Outcome::Replaced { id, before, after })
     }
 
@@ -140,9 +298,9 @@ impl Drafting<'_, '_> {
         let Some(vid) = self.live(id, expect)? else {
             return Ok(Outcome::Missing { id });
         };
-        let (version, terms) = self.version(vid, |row| Ok((row.id(), row.terms())))?;
+        let (version, terms, number) = self.ground.version(vid, |row| Ok((row.id(), row.terms(), row.first())))?;
         expected(id, expect, version)?;
-        self.take_out(vid, version, terms);
+        self.take_out(vid, version, terms, number);
         self.done.insert(id, Done::Removed);
         Ok(Outcome::Removed { id, version })
     }
@@ -154,10 +312,7 @@ impl Drafting<'_, '_> {
                 return Err(Error::invalid(format!("one write may change memory {id} only once: send two writes")));
             }
             Some(Done::Removed) => None,
-            None => {
-                let vids = numbers_of(&self.tables.memories, &id.0)?;
-                vids.into_iter().find(|vid| self.head.state.contains(*vid))
-            }
+            None => self.ground.vids_of(&id)?.into_iter().find(|vid| self.ground.is_live(*vid)),
         };
         match (vid, expect) {
             (None, Expect::Version(_)) => Err(changed(id)),
@@ -170,45 +325,36 @@ impl Drafting<'_, '_> {
         if let Some(twin) = self.texts.get(&fresh.text) {
             return Ok(Some(*twin));
         }
-        for vid in numbers_of(&self.tables.texts, &fresh.text)? {
-            if !self.head.state.contains(vid) || self.draft.delta.removed.contains(vid) {
+        let ground = self.ground;
+        let mut vids = ground.store.mending(|| ground.store.index.twins(&fresh.text))?;
+        vids.extend(ground.recent.twins(&fresh.text));
+        for vid in vids {
+            if !ground.is_live(vid) || self.draft.delta.removed.contains(vid) {
                 continue;
             }
-            let (memory, version) = self.version(vid, |row| Ok((whole(row)?, row.id())))?;
-            if !memory.is_expired_at(self.at) {
+            let (memory, version) = ground.version(vid, |row| Ok((whole(row)?, row.id())))?;
+            if !memory.is_expired_at(ground.at) && text_key(&memory) == fresh.text {
                 return Ok(Some((memory.id, version)));
             }
         }
         Ok(None)
     }
 
-    fn version<T>(&self, vid: u32, read: impl FnOnce(&VersionRow) -> Result<T>) -> Result<T> {
-        match self.tables.versions.get(vid)? {
-            Some(row) => read(&VersionRow::decode(row.value())?),
-            None => Err(super::tables::damaged(&format!("version {vid} is missing"))),
-        }
-    }
-
-    fn add(&mut self, fresh: Fresh) -> Result<VersionId> {
-        let (id, version, vid) = (fresh.memory.id, fresh.id, self.next_vid);
-        // The last number stays unused: it means "none" elsewhere.
-        self.next_vid = vid.checked_add(1).ok_or_else(|| {
-            Error::too_large("the store has handed out all of its 4 billion version numbers: export it and import anew")
-        })?;
-        self.texts.insert(fresh.text, (id, version));
+    fn add(&mut self, number: Option<u32>, fresh: Fresh) -> Result<VersionId> {
+        let (id, version, text) = (fresh.memory.id, fresh.id, fresh.text);
+        self.draft.add(number, fresh)?;
+        self.texts.insert(text, (id, version));
         self.done.insert(id, Done::Written);
-        self.draft.delta.added.insert(vid);
-        self.draft.live += 1;
-        self.draft.tokens += u64::from(fresh.terms);
-        self.draft.fresh.push((vid, fresh));
         Ok(version)
     }
 
-    fn take_out(&mut self, vid: u32, version: VersionId, terms: u32) {
-        self.draft.delta.removed.insert(vid);
-        self.draft.removed.push(version);
-        self.draft.live = self.draft.live.saturating_sub(1);
-        self.draft.tokens = self.draft.tokens.saturating_sub(u64::from(terms));
+    fn take_out(&mut self, vid: u32, version: VersionId, terms: u32, number: u32) {
+        let draft = &mut self.draft;
+        draft.delta.removed.insert(vid);
+        draft.removed.push(version);
+        draft.touched.push(number);
+        draft.live = draft.live.saturating_sub(1);
+        draft.tokens = draft.tokens.saturating_sub(u64::from(terms));
     }
 }
 
@@ -225,5 +371,5 @@ fn changed(id: MemoryId) -> Error {
 
 /// What is live is whole.
 fn whole(row: &VersionRow) -> Result<Memory> {
-    row.memory()?.ok_or_else(|| super::tables::damaged("a live version was erased"))
+    row.memory()?.ok_or_else(|| tables::damaged("a live version was erased"))
 }

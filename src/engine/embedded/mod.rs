@@ -1,15 +1,18 @@
 //! The engine inside the daemon: truth in one redb file, words and columns derived from it. This file is the way in:
 //! it opens, hands each question to a thread that may block, and each write to the one writer.
 //!
-//! `tables` is the layout on disk, `store` what is open, `writer` and `draft` how truth changes, `read` and `verify`
-//! what is asked of it, `disk` the file below redb, `index` the derived data.
+//! `tables` is the layout on disk, `store` what is open, `writer`, `draft` and `names` how truth changes, `read`,
+//! `history` and `verify` what is asked of it, `opener` and `disk` the file below redb, `index` the derived data.
 
 mod diff;
 mod disk;
 mod draft;
 mod faults;
 mod graph;
+mod history;
 pub mod index;
+mod names;
+mod opener;
 mod plan;
 mod read;
 mod store;
@@ -25,12 +28,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use redb::StorageBackend;
-use redb::backends::FileBackend;
 use tokio::sync::{mpsc, oneshot};
 
 use self::draft::Step;
-use self::store::{Opener, Store};
-use self::writer::{Job, Order, QUEUE_WRITES_MAX, Writer};
+pub use self::opener::Opener;
+use self::opener::{FileOpener, Function};
+use self::store::Store;
+use self::writer::{Answer, Job, Order, QUEUE_WRITES_MAX, Task, Writer};
 use super::{At, Engine, Erase, Names};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
@@ -39,6 +43,8 @@ use crate::model::{
     VersionId, Walk, Work, Write,
 };
 
+/// How often a plan is worked out anew because others were quicker.
+const WORKED_OUT_MAX: usize = 16;
 /// More look-ups than this go to a thread that may block.
 const LOOKED_UP_INLINE_MAX: usize = 16;
 /// Memories in a state that is searched without such a thread: about 0.2 ms.
@@ -68,22 +74,25 @@ impl Embedded {
                 "{name} is empty: restore it from a backup, or delete it to begin anew."
             )));
         }
-        let path = truth.to_owned();
-        let open = move || file_backend(fs::File::options().read(true).write(true), &path);
-        Self::start(name, boxed(open), index, cache_bytes)
+        Self::start(name, Box::new(FileOpener { path: truth.to_owned() }), index, cache_bytes)
     }
 
     /// The same over any storage, which is made a store if it is empty; `storage` is asked again whenever the engine
-    /// has to open it again after an error.
+    /// has to open it again after an error. Having no second file, it cannot be written anew.
     pub fn with_backend<B: StorageBackend>(
         storage: impl Fn() -> Result<B> + Send + Sync + 'static,
         index: &Path,
         cache_bytes: usize,
     ) -> Result<Self> {
-        Self::start("the store".to_owned(), boxed(storage), index, cache_bytes)
+        Self::with_opener(Function(storage), index, cache_bytes)
     }
 
-    fn start(name: String, opener: Opener, index: &Path, cache_bytes: usize) -> Result<Self> {
+    /// The same over storage that has a place for a second file.
+    pub fn with_opener(opener: impl Opener, index: &Path, cache_bytes: usize) -> Result<Self> {
+        Self::start("the store".to_owned(), Box::new(opener), index, cache_bytes)
+    }
+
+    fn start(name: String, opener: Box<dyn Opener>, index: &Path, cache_bytes: usize) -> Result<Self> {
         let store = Arc::new(Store::open(name, opener, index, cache_bytes)?);
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
         let (jobs, queue) = mpsc::channel(QUEUE_WRITES_MAX);
@@ -115,6 +124,41 @@ impl Embedded {
         jobs.send(job(answer)).await.map_err(|_| gone())?;
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
+
+    /// Work on the whole store, alone on the writer's thread: no transaction is under way and none begins.
+    async fn exclusive<T: Send + 'static>(&self, work: impl FnOnce(&Store) -> Result<T> + Send + 'static) -> Result<T> {
+        self.send(|answer| {
+            Job::Exclusive(Box::new(move |store| {
+                let _ = answer.send(work(store));
+            }))
+        })
+        .await
+    }
+
+    /// Works the plan out on the head of the moment until it is still the head when the writer gets to it.
+    async fn apply_plan(&self, op: OpId, write: Write, plan: Plan) -> Result<Applied> {
+        if let Some(applied) = self.replayed(op).await? {
+            return Ok(applied);
+        }
+        for _ in 0..WORKED_OUT_MAX {
+            let (branch, now, of) = (write.branch.clone(), write.at, plan.clone());
+            let settled = self
+                .blocking(move |store| {
+                    let head = store.head(&branch)?;
+                    store.settle(&store.at_head(&store.snapshot()?, &head, now)?, &of)
+                })
+                .await?;
+            let task = Task::Plan(Box::new(settled), plan.clone());
+            let order = Order { op, write: write.clone(), task };
+            if let Answer::Applied(applied) = self.send(|answer| Job::Apply(Box::new(order), answer)).await? {
+                return Ok(applied);
+            }
+        }
+        Err(Error::conflict(format!(
+            "branch `{}` was written to {WORKED_OUT_MAX} times while this was worked out: nothing was done, try again",
+            write.branch
+        )))
+    }
 }
 
 impl Drop for Embedded {
@@ -133,8 +177,10 @@ impl Engine for Embedded {
     }
 
     async fn resolve(&self, revision: &Revision, now: Time) -> Result<At> {
-        if let Revision::Name(_) = revision {
-            return self.store.resolve(revision, now);
+        if let Revision::Name(name) = revision
+            && let Some(at) = self.store.at_hand(name, now)
+        {
+            return Ok(at);
         }
         let revision = revision.clone();
         self.blocking(move |store| store.resolve(&revision, now)).await
@@ -145,13 +191,18 @@ impl Engine for Embedded {
     }
 
     async fn apply(&self, op: OpId, mut write: Write) -> Result<Applied> {
-        let Work::Changes(changes) = std::mem::replace(&mut write.work, Work::Changes(Vec::new())) else {
-            return Err(Error::internal("plans are not applied yet"));
+        let changes = match std::mem::replace(&mut write.work, Work::Changes(Vec::new())) {
+            Work::Plan(plan) => return self.apply_plan(op, write, plan).await,
+            Work::Changes(changes) => changes,
         };
         let is_small = changes.len() <= PREPARED_INLINE_MAX;
         let prepare = move || changes.into_iter().map(Step::from).collect::<Vec<_>>();
         let steps = if is_small { prepare() } else { self.blocking(move |_| Ok(prepare())).await? };
-        self.send(|answer| Job::Apply(Box::new(Order { op, write, steps }), answer)).await
+        let order = Box::new(Order { op, write, task: Task::Steps(steps) });
+        match self.send(|answer| Job::Apply(order, answer)).await? {
+            Answer::Applied(applied) => Ok(applied),
+            Answer::Moved => Err(Error::internal("a write of changes was taken for a plan")),
+        }
     }
 
     async fn read(&self, at: &At, ids: &[MemoryId]) -> Result<Vec<Option<Version>>> {
@@ -181,15 +232,9 @@ impl Engine for Embedded {
         self.blocking(move |store| store.containing(&at, &terms, &filter, limit)).await
     }
 
-    async fn history(
-        &self,
-        at: &At,
-        filter: &CommitFilter,
-        _walk: Walk,
-        page: Page,
-    ) -> Result<(Vec<CommitEntry>, u32)> {
+    async fn history(&self, at: &At, filter: &CommitFilter, walk: Walk, page: Page) -> Result<(Vec<CommitEntry>, u32)> {
         let (at, filter) = (at.clone(), filter.clone());
-        self.blocking(move |store| store.history(&at, &filter, page)).await
+        self.blocking(move |store| store.history(&at, &filter, walk, page)).await
     }
 
     async fn commit(&self, id: CommitId) -> Result<Commit> {
@@ -206,27 +251,18 @@ impl Engine for Embedded {
         self.blocking(move |store| Ok(store.work_out(&at, &plan, page)?.planned)).await
     }
 
-    async fn pending(&self, _branch: &Name) -> Result<Option<Pending>> {
-        Ok(None)
+    async fn pending(&self, branch: &Name) -> Result<Option<Pending>> {
+        let branch = branch.clone();
+        self.looking_up(1, move |store| store.pending(&branch)).await
     }
 
-    async fn scan(&self, _at: &At, _filter: &Filter, _start: u64, _limit: u32) -> Result<Scan> {
-        Err(Error::internal("not built yet"))
+    async fn scan(&self, at: &At, filter: &Filter, start: u64, limit: u32) -> Result<Scan> {
+        let (at, filter) = (at.clone(), filter.clone());
+        self.blocking(move |store| store.scan(&at, &filter, start, limit)).await
     }
 
-    async fn names(&self, _wanted: Names) -> Result<Vec<Ref>> {
-        let head = self.store.head(&Name::main())?;
-        Ok(vec![Ref {
-            name: Name::main(),
-            kind: crate::model::NameKind::Branch,
-            commit: head.id,
-            live: head.live,
-            note: None,
-            protection: crate::model::Protection::Open,
-            created_at: head.moved_at,
-            moved_at: head.moved_at,
-            is_deleted: false,
-        }])
+    async fn names(&self, wanted: Names) -> Result<Vec<Ref>> {
+        self.blocking(move |store| store.names(wanted)).await
     }
 
     async fn erase(&self, _op: OpId, _erase: Erase) -> Result<Erased> {
@@ -268,7 +304,7 @@ impl Engine for Embedded {
         self.send(Job::Tidy).await?;
         self.blocking(|store| {
             store.forget_past_states();
-            store.index.flush()
+            store.index.rest()
         })
         .await
     }
@@ -290,50 +326,13 @@ fn unreadable() -> Error {
     Error::corrupt("a part of the store cannot be read: run `memoria verify`")
 }
 
-fn boxed<B: StorageBackend>(storage: impl Fn() -> Result<B> + Send + Sync + 'static) -> Opener {
-    Box::new(move || Ok(Box::new(storage()?)))
-}
-
 /// Makes the store beside its place and moves it there whole, so that a file in that place is never half made.
 fn create(truth: &Path, cache_bytes: usize) -> Result<()> {
-    let failed = |source| Error::io(format!("create {}", truth.display()), &source);
-    let fresh = truth.with_extension("redb.new");
-    match fs::remove_file(&fresh) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(failed(source)),
-        _ => {}
-    }
-    let backend = file_backend(owner_only(fs::File::options().read(true).write(true).create_new(true)), &fresh)?;
-    let database = redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)?;
+    let opener = FileOpener { path: truth.to_owned() };
+    let file = disk::Disk::holding(opener.fresh()?, Arc::default());
+    file.accept().map_err(|source| Error::io(format!("create {}", truth.display()), &source))?;
+    let database = redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(file)?;
     writer::initialise(&database)?;
     drop(database);
-    fs::rename(&fresh, truth).map_err(failed)?;
-    sync_folder(truth).map_err(failed)
-}
-
-fn file_backend(options: &fs::OpenOptions, path: &Path) -> Result<FileBackend> {
-    let file = options.open(path).map_err(|source| Error::io(format!("open {}", path.display()), &source))?;
-    Ok(FileBackend::new(file)?)
-}
-
-#[cfg(unix)]
-fn owner_only(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.mode(0o600)
-}
-
-/// A folder's own rights are what protects a file on other systems.
-#[cfg(not(unix))]
-fn owner_only(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
-    options
-}
-
-/// A renamed file survives a power cut only when its folder is synced too.
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_path: &Path) -> std::io::Result<()> {
-    Ok(())
+    opener.replace()
 }

@@ -1,89 +1,118 @@
-//! The open store: truth's database, the heads in memory, past states and the index. It opens, heals and answers
+//! The open store: truth's database, the heads in memory, states and the index. It opens, heals and answers
 //! "what is there now"; what changes truth is `writer.rs`, what answers questions is `read.rs`.
+//!
+//! `open` is the way from a file to a store, `states` keeps what is live at a commit.
 
-use std::collections::{BTreeMap, VecDeque};
+mod open;
+mod states;
+
+use std::collections::BTreeMap;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend};
 use roaring::RoaringBitmap;
 
+use self::open::{Beginning, Opened, open_database};
+use self::states::States;
+pub use self::states::{State, replay};
 use super::disk::Disk;
 use super::index::{Entry, Index, Watermark};
-use super::tables::{
-    self, Body, COMMITS, CommitRow, FORMAT, Meta, OLD_MOVES, OLD_NAMES, OPS, Place, STATES, Snapshot, VERSIONS,
-    VersionRow,
-};
+use super::opener::Opener;
+use super::tables::{self, COMMITS, CommitRow, Move, Place, STATES, Snapshot, VERSIONS, VersionRow};
+use crate::engine::At;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CommitId, Memory, Name, Time};
 
-/// Gives the file, each time that the store is opened or opened again.
-pub type Opener = Box<dyn Fn() -> Result<Box<dyn StorageBackend>> + Send + Sync>;
-
-/// How many states of the past are kept for the next question about them.
-const PAST_STATES_MAX: usize = 8;
-const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
+/// How many branches a sentence names.
+const NAMED_MAX: usize = 8;
 
 pub struct Store {
     /// For messages: the file's path.
     name: String,
-    opener: Opener,
+    opener: Box<dyn Opener>,
     cache_bytes: usize,
     /// Of this file since the start, however often it was opened again.
     header_writes: Arc<AtomicU64>,
     openings: AtomicU64,
+    /// How often history was changed under those who work something out: by erasing, compacting, opening again.
+    upheavals: AtomicU64,
     /// An error while it could not be opened again.
     opened: RwLock<Result<Opened>>,
-    heads: RwLock<Arc<Heads>>,
-    past: Mutex<VecDeque<(u32, Arc<RoaringBitmap>)>>,
+    heads: RwLock<Heads>,
+    states: States,
+    /// No lower vid and no lower commit number is handed out.
+    floors: [AtomicU32; 2],
+    /// Who holds it builds the index anew.
+    mending: Mutex<()>,
     pub index: Index,
 }
 
-struct Opened {
-    database: Database,
-    disk: Disk,
-}
+/// Every living branch, and where it stands.
+pub type Heads = BTreeMap<Name, Arc<Head>>;
 
-pub type Heads = BTreeMap<Name, Head>;
-
-/// Where a branch stands, with its whole state.
+/// Where a branch stands. Its state is [`Store::state`] of its number.
 #[derive(Clone, Debug)]
 pub struct Head {
     pub number: u32,
     pub id: CommitId,
     pub place: Place,
     pub since_keyframe: u32,
+    /// As the commit counts them: those that were erased since are among them.
     pub live: u32,
     pub tokens: u64,
-    /// When the name was last moved: its history never runs backwards, whatever the clock does.
-    pub moved_at: Time,
-    pub state: Arc<RoaringBitmap>,
+    /// The name's last row.
+    pub last: Move,
+}
+
+impl Head {
+    pub fn of(row: &CommitRow, last: Move) -> Self {
+        let CommitRow { place, live, tokens, since_keyframe, .. } = *row;
+        Self { number: last.standing.number, id: row.id(), place, since_keyframe, live, tokens, last }
+    }
 }
 
 impl Store {
-    pub fn open(name: String, opener: Opener, index: &Path, cache_bytes: usize) -> Result<Self> {
+    pub fn open(name: String, opener: Box<dyn Opener>, index: &Path, cache_bytes: usize) -> Result<Self> {
+        // Half of a file that a rewrite left when it was cut short.
+        opener.discard()?;
         let header_writes = Arc::new(AtomicU64::new(0));
-        let (opened, heads, index) = open_database(&name, &opener, cache_bytes, &header_writes, |truth, meta| {
-            let next_vid = next_number(&truth.open(VERSIONS)?)?;
+        let ready = |truth: &Snapshot, beginning: &Beginning| {
+            let meta = &beginning.meta;
+            let next_vid = next_number(&truth.open(VERSIONS)?)?.max(meta.next_vid);
             let watermark = Watermark { generation: meta.generation, next_vid, store_id: meta.store };
             let index = Index::open(index, watermark)?;
-            catch_up(&index, truth)?;
+            catch_up(&index, truth, meta.next_vid)?;
             Ok(index)
-        })?;
-        Ok(Self {
+        };
+        let (opened, beginning, index) = open_database(&name, opener.open()?, cache_bytes, &header_writes, ready)?;
+        let store = Self {
             name,
             opener,
             cache_bytes,
             header_writes,
             openings: AtomicU64::new(1),
+            upheavals: AtomicU64::new(0),
             opened: RwLock::new(Ok(opened)),
-            heads: RwLock::new(Arc::new(heads)),
-            past: Mutex::default(),
+            heads: RwLock::default(),
+            states: States::default(),
+            floors: Default::default(),
+            mending: Mutex::default(),
             index,
-        })
+        };
+        store.begin(beginning);
+        Ok(store)
+    }
+
+    fn begin(&self, Beginning { meta, heads, erased }: Beginning) {
+        self.floors[0].store(meta.next_vid, Ordering::Release);
+        self.floors[1].store(meta.next_commit, Ordering::Release);
+        self.states.erase(Arc::new(erased));
+        *self.heads.write().unwrap_or_else(PoisonError::into_inner) = heads;
+        self.upheavals.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Truth as of now. After a disk error, readers too try whether the disk is well again.
@@ -112,20 +141,32 @@ impl Store {
         })
     }
 
-    pub fn heads(&self) -> Arc<Heads> {
-        Arc::clone(&self.heads.read().unwrap_or_else(PoisonError::into_inner))
+    pub fn heads(&self) -> RwLockReadGuard<'_, Heads> {
+        self.heads.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn publish(&self, heads: Heads) {
-        *self.heads.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(heads);
-    }
-
-    pub fn head(&self, name: &Name) -> Result<Head> {
+    pub fn head(&self, name: &Name) -> Result<Arc<Head>> {
         let heads = self.heads();
-        heads.get(name).cloned().ok_or_else(|| {
-            let known: Vec<&str> = heads.keys().map(Name::as_str).collect();
-            Error::not_found(format!("there is no branch `{name}`: there is {}", known.join(", ")))
-        })
+        heads.get(name).map(Arc::clone).ok_or_else(|| no_branch(name, &heads))
+    }
+
+    /// What the writer made durable: branches that moved, came or went, and the states of those that moved.
+    pub fn publish(&self, changed: BTreeMap<Name, Option<Arc<Head>>>, states: Vec<(u32, Arc<State>)>) {
+        let erased = self.states.erased();
+        states.into_iter().for_each(|(number, state)| self.states.keep(number, &state, &erased));
+        let mut heads = self.heads.write().unwrap_or_else(PoisonError::into_inner);
+        let mut left = Vec::new();
+        for (name, head) in changed {
+            let before = match head {
+                Some(head) => heads.insert(name, head),
+                None => heads.remove(&name),
+            };
+            left.extend(before.map(|before| before.number));
+        }
+        // What a branch has left is asked for less often than where it stands.
+        left.retain(|number| !heads.values().any(|head| head.number == *number));
+        drop(heads);
+        left.into_iter().for_each(|number| self.states.forget(number));
     }
 
     pub fn is_open(&self) -> bool {
@@ -137,6 +178,11 @@ impl Store {
         self.openings.load(Ordering::Acquire)
     }
 
+    /// Whoever worked something out under another number works it out anew.
+    pub fn upheavals(&self) -> u64 {
+        self.upheavals.load(Ordering::Acquire)
+    }
+
     /// After a disk error redb goes no further: the file is closed and opened afresh, and what it says now is true.
     /// Of several who met the error at the same opening, the first does it.
     pub fn reopen(&self, failed_at: u64) -> Result<()> {
@@ -144,22 +190,29 @@ impl Store {
         if opened.is_ok() && self.openings() != failed_at {
             return Ok(());
         }
+        self.open_again(&mut opened, || Ok(()))
+    }
+
+    /// Closes the file, does what can only be done meanwhile, and opens it, whatever came of that.
+    fn open_again(&self, opened: &mut Result<Opened>, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
         if opened.as_ref().is_err_and(|error| error.kind == ErrorKind::ShuttingDown) {
             return Err(Error::shutting_down("the store is closed"));
         }
         // First closed, since it holds the file's lock.
         let busy = Error::unavailable("the store is being opened again after a disk error: try again");
-        let_go(mem::replace(&mut *opened, Err(busy)));
-        let attempt = open_database(&self.name, &self.opener, self.cache_bytes, &self.header_writes, |truth, _| {
-            catch_up(&self.index, truth)
+        let_go(mem::replace(opened, Err(busy)));
+        let done = meanwhile();
+        let attempt = self.opener.open().and_then(|file| {
+            open_database(&self.name, file, self.cache_bytes, &self.header_writes, |truth, beginning| {
+                catch_up(&self.index, truth, beginning.meta.next_vid)
+            })
         });
         match attempt {
-            Ok((fresh, heads, ())) => {
+            Ok((fresh, beginning, ())) => {
                 *opened = Ok(fresh);
                 self.openings.fetch_add(1, Ordering::AcqRel);
-                self.publish(heads);
-                self.past().clear();
-                Ok(())
+                self.begin(beginning);
+                done
             }
             Err(error) => {
                 *opened = Err(error.clone());
@@ -168,33 +221,42 @@ impl Store {
         }
     }
 
+    /// Only on the writer's thread: after a transaction that changed more than branches' heads (erased versions,
+    /// names and numbers that are gone), what the engine starts from is read anew.
+    pub fn reload(&self) -> Result<()> {
+        let beginning = Beginning::read(&self.name, &self.snapshot()?)?;
+        self.begin(beginning);
+        Ok(())
+    }
+
+    /// Only on the writer's thread: `fill` writes a fresh file beside the store's and closes it, durably; then it
+    /// takes the store's place and is opened. Where anything fails before that, the store is what it was.
+    pub fn swap(&self, fill: impl FnOnce(Database) -> Result<()>) -> Result<()> {
+        let file = Disk::holding(self.opener.fresh()?, Arc::default());
+        file.accept().map_err(|source| Error::io(format!("write beside {}", self.name), &source))?;
+        let fresh = redb::Builder::new().set_cache_size(self.cache_bytes).create_with_backend(file);
+        let filled = fresh.map_err(Error::from).and_then(fill);
+        if let Err(error) = filled {
+            let _ = self.opener.discard();
+            return Err(error);
+        }
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        self.open_again(&mut opened, || self.opener.replace())
+    }
+
     /// Closes the file. Reads that are under way end with an error.
     pub fn close(&self) {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         let_go(mem::replace(&mut *opened, Err(Error::shutting_down("the store is closed"))));
     }
 
-    /// The state at a commit, remembered for the next who asks.
-    pub fn state_at(&self, truth: &Snapshot, number: u32) -> Result<Arc<RoaringBitmap>> {
-        if let Some(head) = self.heads().values().find(|head| head.number == number) {
-            return Ok(Arc::clone(&head.state));
-        }
-        if let Some((_, state)) = self.past().iter().find(|(known, _)| *known == number) {
-            return Ok(Arc::clone(state));
-        }
-        let state = Arc::new(replay(truth, number)?);
-        let mut past = self.past();
-        past.truncate(PAST_STATES_MAX - 1);
-        past.push_front((number, Arc::clone(&state)));
-        Ok(state)
+    /// The vid that the next version gets, and the number that the next commit gets.
+    pub fn next_vid(&self, versions: &impl ReadableTable<u32, &'static [u8]>) -> Result<u32> {
+        Ok(next_number(versions)?.max(self.floors[0].load(Ordering::Acquire)))
     }
 
-    pub fn forget_past_states(&self) {
-        *self.past() = VecDeque::new();
-    }
-
-    fn past(&self) -> std::sync::MutexGuard<'_, VecDeque<(u32, Arc<RoaringBitmap>)>> {
-        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn next_commit(&self, commits: &impl ReadableTable<u32, &'static [u8]>) -> Result<u32> {
+        Ok(next_number(commits)?.max(self.floors[1].load(Ordering::Acquire)))
     }
 
     fn with<T>(&self, f: impl FnOnce(&Opened) -> Result<T>) -> Result<T> {
@@ -205,27 +267,89 @@ impl Store {
     }
 }
 
-/// The nearest keyframe at or before a commit, and the deltas since.
-pub fn replay(truth: &Snapshot, number: u32) -> Result<RoaringBitmap> {
-    let (commits, states) = (truth.open(COMMITS)?, truth.open(STATES)?);
-    let mut deltas = Vec::new();
-    let mut at = number;
-    let mut state = loop {
-        if let Some(keyframe) = states.get(at)? {
-            break tables::bitmap(keyframe.value())?;
+/// States.
+impl Store {
+    /// The versions whose bytes are gone.
+    pub fn erased(&self) -> Arc<RoaringBitmap> {
+        self.states.erased()
+    }
+
+    /// What is live at a commit, remembered for the next who asks.
+    pub fn state(&self, truth: &Snapshot, number: u32) -> Result<Arc<State>> {
+        if let Some(state) = self.states.get(number) {
+            return Ok(state);
         }
-        let row = commit_row(&commits, at)?;
-        let Body::Narrow { delta, .. } = row.body else {
-            return Err(tables::damaged(&format!("wide commit {at} has no keyframe")));
-        };
-        deltas.push(delta);
-        match row.place.parents[0] {
-            Some(parent) if parent < at => at = parent,
-            _ => return Err(tables::damaged(&format!("no keyframe lies before commit {number}"))),
+        let erased = self.states.erased();
+        let (commits, states) = (truth.open(COMMITS)?, truth.open(STATES)?);
+        let row = commit_row(&commits, number)?;
+        let raw = Arc::new(replay(&commits, &states, number)?);
+        if raw.len() != u64::from(row.live) {
+            return Err(tables::damaged(&format!("commit {number} has lost memories")));
         }
-    };
-    deltas.iter().rev().for_each(|delta| delta.apply_to(&mut state));
-    Ok(state)
+        let state = Arc::new(State::serve(raw, (row.live, row.tokens), &erased, &truth.open(VERSIONS)?)?);
+        self.states.keep(number, &state, &erased);
+        Ok(state)
+    }
+
+    /// The same where it is at hand, without a look at the disk.
+    pub fn state_at_hand(&self, number: u32) -> Option<Arc<State>> {
+        self.states.get(number)
+    }
+
+    /// The state of a commit as it is read.
+    pub fn state_at(&self, truth: &Snapshot, number: u32) -> Result<Arc<RoaringBitmap>> {
+        Ok(Arc::clone(&self.state(truth, number)?.served))
+    }
+
+    pub fn forget_past_states(&self) {
+        self.states.rest();
+    }
+
+    /// A branch's head, to read it at a moment.
+    pub fn at_head(&self, truth: &Snapshot, head: &Head, now: Time) -> Result<At> {
+        let state = self.state(truth, head.number)?;
+        Ok(at(head, &state, now))
+    }
+
+    /// The same without a look at the disk, where that is possible.
+    pub fn at_hand(&self, name: &Name, now: Time) -> Option<At> {
+        let head = self.heads().get(name).map(Arc::clone)?;
+        Some(at(&head, &*self.state_at_hand(head.number)?, now))
+    }
+
+    /// Derived data that proves damaged is built again from truth, once, and asked again.
+    pub fn mending<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
+        match ask() {
+            Err(error) if error.kind == ErrorKind::Corrupt => {
+                let _one = self.mending.lock().unwrap_or_else(PoisonError::into_inner);
+                // Somebody else may have mended it meanwhile.
+                ask().or_else(|error| {
+                    tracing::warn!("the index is damaged, and is built again: {error}");
+                    self.rebuild_index()?;
+                    ask()
+                })
+            }
+            answer => answer,
+        }
+    }
+
+    pub fn rebuild_index(&self) -> Result<()> {
+        self.index.rebuild(|| {
+            let versions = self.snapshot()?.open(VERSIONS)?;
+            Ok((self.next_vid(&versions)?, move |vid| entry_of(&versions, vid)))
+        })
+    }
+}
+
+fn at(head: &Head, state: &State, now: Time) -> At {
+    At { commit: head.id, as_of: now, live: state.live, tokens: state.tokens, state: Arc::clone(&state.served) }
+}
+
+/// What to say of a branch that is not there.
+pub fn no_branch(name: &Name, heads: &Heads) -> Error {
+    let known: Vec<&str> = heads.keys().take(NAMED_MAX).map(Name::as_str).collect();
+    let more = if heads.len() > NAMED_MAX { ", …" } else { "" };
+    Error::not_found(format!("there is no branch `{name}`: there is {}{more}", known.join(", ")))
 }
 
 pub fn commit_row(commits: &impl ReadableTable<u32, &'static [u8]>, number: u32) -> Result<CommitRow> {
@@ -235,11 +359,12 @@ pub fn commit_row(commits: &impl ReadableTable<u32, &'static [u8]>, number: u32)
     }
 }
 
-/// Numbers are handed out in order and rows are never removed.
+/// One past the last row; compaction may have removed rows, see [`Store::next_vid`].
 pub fn next_number(table: &impl ReadableTable<u32, &'static [u8]>) -> Result<u32> {
     Ok(table.last()?.map_or(0, |(last, _)| last.value().saturating_add(1)))
 }
 
+/// What a version says; `None` where there is none, or its bytes are gone.
 pub fn memory_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Result<Option<Memory>> {
     match versions.get(vid)? {
         Some(row) => VersionRow::decode(row.value())?.memory(),
@@ -248,7 +373,7 @@ pub fn memory_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) ->
 }
 
 /// A version as the index takes it in.
-pub fn entry_of_version(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Result<Option<Entry>> {
+pub fn entry_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Result<Option<Entry>> {
     let Some(row) = versions.get(vid)? else { return Ok(None) };
     let row = VersionRow::decode(row.value())?;
     let (version, first) = (row.id(), row.first());
@@ -259,124 +384,15 @@ pub fn entry_of_version(versions: &impl ReadableTable<u32, &'static [u8]>, vid: 
 }
 
 /// A version that cannot be read is left out: `verify` tells of it, and the others are served all the same.
-fn catch_up(index: &Index, truth: &Snapshot) -> Result<()> {
+fn catch_up(index: &Index, truth: &Snapshot, next_vid_min: u32) -> Result<()> {
     let versions = truth.open(VERSIONS)?;
-    index.catch_up(next_number(&versions)?, |vid| match entry_of_version(&versions, vid) {
+    index.catch_up(next_number(&versions)?.max(next_vid_min), |vid| match entry_of(&versions, vid) {
         Err(error) if error.kind == ErrorKind::Corrupt => {
             tracing::error!("version {vid} is left out of the index: {error}");
             Ok(None)
         }
         entry => entry,
     })
-}
-
-/// Opens the file, reads what the engine starts from, and makes `ready` for it. A file that is not our store is left
-/// as it was, and redb's panics on damaged pages become the sentence that any other damage gets.
-fn open_database<T>(
-    name: &str,
-    opener: &Opener,
-    cache_bytes: usize,
-    header_writes: &Arc<AtomicU64>,
-    ready: impl FnOnce(&Snapshot, Meta) -> Result<T>,
-) -> Result<(Opened, Heads, T)> {
-    let io = |doing: &'static str| move |source| Error::io(format!("{doing} {name}"), &source);
-    let below = opener()?;
-    let is_new = is_empty(below.as_ref()).map_err(io("read"))?;
-    if !is_new && !begins_as_redb(below.as_ref()) {
-        return Err(foreign(name));
-    }
-    let disk = Disk::holding(below, Arc::clone(header_writes));
-    let attempt = catch_unwind(AssertUnwindSafe(|| -> Result<_> {
-        if is_new {
-            disk.accept().map_err(io("write"))?;
-        }
-        let database = redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(disk.clone())?;
-        if is_new {
-            super::writer::initialise(&database)?;
-        }
-        let truth = Snapshot(database.begin_read()?);
-        let meta = meta_of(name, &truth)?;
-        let heads = load_heads(&truth)?;
-        let ready = ready(&truth, meta)?;
-        drop(truth);
-        disk.accept().map_err(io("write"))?;
-        Ok((Opened { database, disk }, heads, ready))
-    }));
-    match attempt {
-        Ok(Err(error)) if error.message.contains(name) => Err(error),
-        Ok(Err(error)) if error.kind == ErrorKind::Corrupt => {
-            // What to do about a record is not what to do about a store that cannot be opened.
-            let why = error.message.split(". ").next().unwrap_or_default();
-            Err(damaged(name, &format!(" ({})", why.trim_start_matches("the store is damaged: "))))
-        }
-        Ok(Err(error)) => Err(Error { message: format!("{name}: {}", error.message), ..error }),
-        Ok(opened) => opened,
-        Err(_panic) => Err(damaged(name, "")),
-    }
-}
-
-fn damaged(name: &str, why: &str) -> Error {
-    Error::corrupt(format!("{name} is damaged{why}: restore it from a backup, or move it away to begin anew."))
-}
-
-fn foreign(name: &str) -> Error {
-    Error::corrupt(format!(
-        "{name} is not a Memoria store, or its beginning is lost: restore it from a backup, or move it away to begin \
-         anew."
-    ))
-}
-
-fn meta_of(name: &str, truth: &Snapshot) -> Result<Meta> {
-    let row = match truth.0.open_table(tables::META) {
-        Err(redb::TableError::TableDoesNotExist(_)) => return Err(foreign(name)),
-        table => table?.get(())?.map(|row| Meta::decode(row.value())).transpose()?,
-    };
-    let meta = row.ok_or_else(|| foreign(name))?;
-    if meta.format > FORMAT {
-        return Err(Error::corrupt(format!(
-            "{name} was written by a newer memoria (format {}, this one knows up to {FORMAT}): update memoria.",
-            meta.format
-        )));
-    }
-    Ok(meta)
-}
-
-fn is_empty(file: &dyn StorageBackend) -> std::io::Result<bool> {
-    Ok(file.len()? == 0)
-}
-
-fn begins_as_redb(file: &dyn StorageBackend) -> bool {
-    let mut magic = [0; MAGIC.len()];
-    file.read(0, &mut magic).is_ok() && magic == *MAGIC
-}
-
-fn load_heads(truth: &Snapshot) -> Result<Heads> {
-    let (commits, moves) = (truth.open(COMMITS)?, truth.open(OLD_MOVES)?);
-    // Opened to see that it is there: a store without it is damaged.
-    truth.open(OPS)?;
-    let mut heads = Heads::new();
-    for entry in truth.open(OLD_NAMES)?.iter()? {
-        let (name, number) = entry?;
-        let (name, number): (Name, u32) = (name.value().parse()?, number.value());
-        let row = commit_row(&commits, number)?;
-        let last =
-            moves.range(..=tables::old_move_key(&name, Time::MAX, u32::MAX).as_slice())?.next_back().transpose()?;
-        let head = Head {
-            number,
-            id: row.id(),
-            place: row.place,
-            since_keyframe: row.since_keyframe,
-            live: row.live,
-            tokens: row.tokens,
-            moved_at: last.map_or(Ok(Time::MIN), |(key, _)| tables::old_move_time(key.value()))?,
-            state: Arc::new(replay(truth, number)?),
-        };
-        if head.state.len() != u64::from(head.live) {
-            return Err(tables::damaged(&format!("branch `{name}` has lost memories")));
-        }
-        heads.insert(name, head);
-    }
-    if heads.is_empty() { Err(tables::damaged("it has no branch")) } else { Ok(heads) }
 }
 
 /// redb writes while it closes, and panics where the file is damaged: that is no reason for us to fall.

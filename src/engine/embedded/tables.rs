@@ -14,9 +14,7 @@ use crate::model::canon::{Reader, Writer};
 use crate::model::{Memory, MemoryId, Salt, VersionId};
 
 pub use commit::{Body, CommitRow, Delta, Place, place_of};
-#[allow(unused_imports)] // until names are written so
-pub use name::{Event, Move, Standing, every_name, last_move, move_key, next_move};
-#[allow(unused_imports)]
+pub use name::{Event, Move, Standing, every_name, last_move, next_move};
 pub use reply::{Reply, pending, pending_bytes};
 
 /// What this build reads and writes.
@@ -49,14 +47,6 @@ pub const TOUCHES: Table<u64, ()> = TableDefinition::new("touches");
 pub const ERASED: Table<(), &[u8]> = TableDefinition::new("erased");
 /// Branch -> its merge in progress, as [`pending_bytes`].
 pub const PENDING: Table<&str, &[u8]> = TableDefinition::new("pending");
-
-// What follows goes as soon as the index answers for it.
-pub const OLD_VERSION_IDS: Table<&[u8; 32], u32> = TableDefinition::new("version_ids");
-pub const OLD_MEMORIES: Table<&[u8; 20], ()> = TableDefinition::new("memories");
-pub const OLD_NAMES: Table<&str, u32> = TableDefinition::new("old_names");
-pub const OLD_MOVES: Table<&[u8], u32> = TableDefinition::new("moves");
-pub const OLD_TOUCHES: Table<&[u8; 20], ()> = TableDefinition::new("old_touches");
-pub const OLD_TEXTS: Table<&[u8; 20], ()> = TableDefinition::new("texts");
 
 /// A consistent view of truth, as of the moment it was taken.
 pub struct Snapshot(pub ReadTransaction);
@@ -213,37 +203,6 @@ pub fn touches_of(touches: &impl ReadableTable<u64, ()>, memory: u32) -> Result<
     touches.range(touch(memory, 0)..=touch(memory, u32::MAX))?.map(|row| Ok(row?.0.value() as u32)).collect()
 }
 
-/// A 16-byte prefix and a number, big-endian so that numbers of one prefix stand in order.
-pub fn pair(prefix: &[u8; 16], number: u32) -> [u8; 20] {
-    let mut key = [0; 20];
-    key[..16].copy_from_slice(prefix);
-    key[16..].copy_from_slice(&number.to_be_bytes());
-    key
-}
-
-pub fn unpair(key: &[u8; 20]) -> ([u8; 16], u32) {
-    let mut prefix = [0; 16];
-    prefix.copy_from_slice(&key[..16]);
-    (prefix, u32::from_be_bytes([key[16], key[17], key[18], key[19]]))
-}
-
-/// The numbers that stand under a prefix, in order.
-pub fn numbers_of(table: &impl ReadableTable<&'static [u8; 20], ()>, prefix: &[u8; 16]) -> Result<Vec<u32>> {
-    let (first, last) = (pair(prefix, 0), pair(prefix, u32::MAX));
-    table.range::<&[u8; 20]>(&first..=&last)?.map(|row| Ok(unpair(row?.0.value()).1)).collect()
-}
-
 pub fn damaged(what: &str) -> Error {
     Error::corrupt(format!("the store is damaged: {what}. Run `memoria verify`."))
-}
-
-/// As [`OLD_MOVES`] has it.
-pub fn old_move_key(name: &crate::model::Name, at: crate::model::Time, number: u32) -> Vec<u8> {
-    move_key(name, at, number)
-}
-
-pub fn old_move_time(key: &[u8]) -> Result<crate::model::Time> {
-    let tail = key.len().checked_sub(12).and_then(|start| key[start..start + 8].try_into().ok());
-    let bytes: [u8; 8] = tail.ok_or_else(|| damaged("a name's history cannot be read"))?;
-    Ok(crate::model::Time((u64::from_be_bytes(bytes) ^ 1 << 63) as i64))
 }

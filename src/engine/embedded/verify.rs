@@ -1,27 +1,33 @@
 //! Everything that the model promises, held against what is stored: one pass over the versions, one over the
-//! commits with the state that each of them makes, then names and replies. It only reads.
+//! commits with the state that each of them makes, then names, merges in progress and replies. It only reads, and
+//! remembers of a version eight bytes.
+
+use std::collections::VecDeque;
 
 use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata};
 use roaring::RoaringBitmap;
 
-use super::index::{Entry, text_key};
+use super::index::Entry;
 use super::read::{delta_of, version_id};
 use super::store::{Store, commit_row, replay};
 use super::tables::{
-    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, KEYFRAME_CHANGES, OLD_MEMORIES, OLD_MOVES, OLD_NAMES, OLD_TEXTS,
-    OLD_TOUCHES, OLD_VERSION_IDS, OPS, Reply, STATES, Snapshot, VERSIONS, VersionRow, WIDE, pair, unpair,
+    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, KEYFRAME_CHANGES, META, Meta, Move, NAMES, OPS, PENDING,
+    Reply, STATES, Snapshot, TOUCHES, VERSIONS, VersionRow, WIDE, every_name, touch,
 };
-use super::writer::{place_after, stood_at};
+use super::writer::place_after;
 use crate::error::{Error, Result};
-use crate::model::{Check, Commit, Memory, MemoryId, Name, Time, VersionId};
+use crate::model::{Check, Commit, MemoryId, VersionId};
 
 const PROBLEMS_SHOWN_MAX: usize = 20;
+/// States of commits that may yet be built upon: as many branches are walked without replaying anything.
+const STATES_HELD_MAX: usize = 32;
 
 pub fn verify(store: &Store) -> Result<Vec<Check>> {
     let truth = store.snapshot()?;
     let (mut checks, census) = versions(store, &truth)?;
     checks.extend(commits(&truth, &census)?);
     checks.push(names(store, &truth)?);
+    checks.push(merges(&truth)?);
     checks.push(replies(&truth)?);
     Ok(checks)
 }
@@ -29,22 +35,22 @@ pub fn verify(store: &Store) -> Result<Vec<Check>> {
 /// What is left to say when the checking itself could not go on.
 pub fn unreadable(error: &Error) -> Check {
     let why = error.message.trim_end_matches('.');
-    let problems = vec![format!("{why}. Restore the store from a backup; what can still be read, `list` shows.")];
+    let problems = vec![format!("{why}. Run `memoria repair`, which keeps what can still be read.")];
     Check { promise: "Every page of the store can be read.".to_owned(), checked: 1, problems }
 }
 
 /// A promise while it is being checked.
-struct Checking {
-    check: Check,
+pub struct Checking {
+    pub check: Check,
     more: u64,
 }
 
 impl Checking {
-    fn of(promise: &str) -> Self {
+    pub fn of(promise: &str) -> Self {
         Self { check: Check { promise: promise.to_owned(), checked: 0, problems: Vec::new() }, more: 0 }
     }
 
-    fn problem(&mut self, what: String) {
+    pub fn problem(&mut self, what: String) {
         if self.check.problems.len() < PROBLEMS_SHOWN_MAX {
             self.check.problems.push(what);
         } else {
@@ -52,18 +58,18 @@ impl Checking {
         }
     }
 
-    fn claim(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
+    pub fn claim(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
         if !holds {
             self.problem(otherwise());
         }
     }
 
     /// What cannot be read is a problem of what is being checked, and the rest is checked all the same.
-    fn read<T>(&mut self, what: impl FnOnce() -> String, read: Result<T>) -> Option<T> {
+    pub fn read<T>(&mut self, what: impl FnOnce() -> String, read: Result<T>) -> Option<T> {
         read.map_err(|error| self.problem(format!("{}: {error}", what()))).ok()
     }
 
-    fn done(mut self) -> Check {
+    pub fn done(mut self) -> Check {
         if self.more > 0 {
             self.check.problems.push(format!("… and {} more", self.more));
         }
@@ -71,98 +77,91 @@ impl Checking {
     }
 }
 
-/// Facts about every version, gathered once.
+/// Facts about every version, gathered once, by vid.
+#[derive(Default)]
 struct Census {
-    /// Length in terms, by vid.
+    /// Length in terms.
     terms: Vec<u32>,
-    /// Which memory each vid belongs to, as a place in `memories`.
-    memory_of: Vec<u32>,
-    memories: Vec<MemoryId>,
-    /// The vids of memory `n` are `vids[first[n]..first[n + 1]]`.
-    vids: Vec<u32>,
+    /// The number of its memory.
     first: Vec<u32>,
+    /// The versions that there are.
+    known: RoaringBitmap,
 }
 
 impl Census {
-    fn memory(&self, vid: u32) -> Option<MemoryId> {
-        self.memories.get(*self.memory_of.get(vid as usize)? as usize).copied()
-    }
-
-    /// All versions of the memory that this version belongs to.
-    fn siblings(&self, vid: u32) -> &[u32] {
-        let Some(memory) = self.memory_of.get(vid as usize).map(|memory| *memory as usize) else { return &[] };
-        let range = |from: usize, to: usize| Some(*self.first.get(from)? as usize..*self.first.get(to)? as usize);
-        range(memory, memory + 1).and_then(|range| self.vids.get(range)).unwrap_or_default()
+    fn memory(&self, vid: u32) -> Option<u32> {
+        self.known.contains(vid).then(|| self.first[vid as usize])
     }
 
     fn terms_of(&self, vids: &RoaringBitmap) -> u64 {
         vids.iter().filter_map(|vid| self.terms.get(vid as usize)).map(|terms| u64::from(*terms)).sum()
     }
+
+    /// The memories of these versions, each once.
+    fn memories(&self, vids: &RoaringBitmap) -> RoaringBitmap {
+        vids.iter().filter_map(|vid| self.memory(vid)).collect()
+    }
 }
 
 fn versions(store: &Store, truth: &Snapshot) -> Result<(Vec<Check>, Census)> {
-    let mut hashes = Checking::of("Every version's bytes hash to its id, and version numbers have no gaps.");
-    let mut lookups = Checking::of("Look-ups by version id, memory and text agree with the versions.");
-    let mut derived = Checking::of("Words and columns for search are those of the stored texts.");
-    let (version_ids, memories, texts) =
-        (truth.open(OLD_VERSION_IDS)?, truth.open(OLD_MEMORIES)?, truth.open(OLD_TEXTS)?);
+    let mut rows = Checking::of("Every version can be read, and belongs to the memory that its number says.");
+    let mut gone = Checking::of("Exactly the versions that were erased have no bytes, and none is left half erased.");
+    let mut derived = Checking::of("Look-ups, words and columns are those of the stored versions.");
+    let meta = truth.open(META)?.get(())?.map(|meta| Meta::decode(meta.value())).transpose()?;
     let audit = derived.read(|| "the index".to_owned(), store.index.audit());
-    let mut terms = Vec::new();
-    for row in truth.open(VERSIONS)?.iter()? {
+    let table = truth.open(VERSIONS)?;
+    let (mut census, mut erased) = (Census::default(), RoaringBitmap::new());
+    for row in table.iter()? {
         let (vid, bytes) = row?;
         let vid = vid.value();
-        hashes.check.checked += 1;
-        hashes.claim(vid as usize == terms.len(), || format!("version {vid} follows version {}", terms.len()));
-        terms.resize(vid as usize, 0);
-        let Some((row, memory)) = hashes.read(|| format!("version {vid}"), whole(bytes.value())) else {
-            terms.push(0);
-            continue;
-        };
-        terms.push(row.terms());
-        let is_found = version_ids.get(&row.id().0)?.map(|found| found.value()) == Some(vid);
-        hashes.claim(is_found, || format!("version {vid} hashes to {}, which is not its id", row.id()));
-        lookups.check.checked += 3;
-        let by_memory = memories.get(&pair(&memory.id.0, vid))?.is_some();
-        lookups.claim(by_memory, || format!("memory {} does not list version {vid}", memory.id));
-        let by_text = texts.get(&pair(&text_key(&memory), vid))?.is_some();
-        lookups.claim(by_text, || format!("the text of version {vid} is not found for deduplication"));
+        rows.check.checked += 1;
+        let what = || format!("version {vid}");
+        let Some(row) = rows.read(what, VersionRow::decode(bytes.value())) else { continue };
+        let Some(entry) = rows.read(what, entry_of(&row)) else { continue };
+        if let Entry::Erased { .. } = entry {
+            erased.insert(vid);
+        }
+        let (id, _, first) = entry.place();
+        let belongs = first == vid || (first < vid && is_first_of(&table, first, id)?);
+        rows.claim(belongs, || format!("version {vid} is not of the memory that begins at version {first}"));
+        census.terms.resize(vid as usize, 0);
+        census.first.resize(vid as usize, 0);
+        census.terms.push(row.terms());
+        census.first.push(row.first());
+        census.known.insert(vid);
         if let Some(audit) = &audit {
-            let first = super::tables::numbers_of(&memories, &memory.id.0)?.first().copied().unwrap_or(vid);
-            let entry = Entry::whole(memory, row.id(), first);
             derived.check.checked += 1;
             derived.claim(audit.agrees(vid, &entry), || format!("version {vid} is indexed otherwise than it reads"));
         }
     }
-    for (name, len) in [("version_ids", version_ids.len()?), ("memories", memories.len()?), ("texts", texts.len()?)] {
-        let count = terms.len() as u64;
-        lookups.claim(len == count, || format!("table {name} has {len} rows for {count} versions"));
-    }
-    let census = census(&memories, terms)?;
-    Ok((vec![hashes.done(), lookups.done(), derived.done()], census))
+    let stored = truth.open(ERASED)?.get(())?.map(|row| tables::bitmap(row.value())).transpose()?.unwrap_or_default();
+    gone.check.checked += 1 + stored.len();
+    let stray = stored ^ &erased;
+    gone.claim(stray.is_empty(), || format!("{} versions are erased in part, first {:?}", stray.len(), stray.min()));
+    let is_scrubbed = meta.is_some_and(|meta| !meta.scrub);
+    gone.claim(is_scrubbed, || "an erasure is not finished: its bytes may still be in the file".to_owned());
+    Ok((vec![rows.done(), gone.done(), derived.done()], census))
 }
 
-fn whole(bytes: &[u8]) -> Result<(VersionRow<'_>, Memory)> {
-    let row = VersionRow::decode(bytes)?;
-    let memory = row.memory()?.ok_or_else(|| tables::damaged("a version was erased"))?;
-    Ok((row, memory))
+fn entry_of(row: &VersionRow) -> Result<Entry> {
+    Ok(match row.memory()? {
+        Some(memory) => Entry::whole(memory, row.id(), row.first()),
+        None => Entry::Erased { id: row.memory_id()?, version: row.id(), first: row.first() },
+    })
 }
 
-fn census(table: &ReadOnlyTable<&'static [u8; 20], ()>, terms: Vec<u32>) -> Result<Census> {
-    let memory_of = vec![u32::MAX; terms.len()];
-    let mut census = Census { terms, memory_of, memories: Vec::new(), vids: Vec::new(), first: vec![] };
-    for row in table.iter()? {
-        let (memory, vid) = unpair(row?.0.value());
-        if census.memories.last() != Some(&MemoryId(memory)) {
-            census.memories.push(MemoryId(memory));
-            census.first.push(census.vids.len() as u32);
-        }
-        if let Some(slot) = census.memory_of.get_mut(vid as usize) {
-            *slot = census.memories.len() as u32 - 1;
-        }
-        census.vids.push(vid);
-    }
-    census.first.push(census.vids.len() as u32);
-    Ok(census)
+/// A first version may have been forgotten by compaction; its number stays the memory's.
+fn is_first_of(table: &ReadOnlyTable<u32, &'static [u8]>, first: u32, id: MemoryId) -> Result<bool> {
+    let Some(row) = table.get(first)? else { return Ok(true) };
+    let row = VersionRow::decode(row.value());
+    Ok(row.is_ok_and(|row| row.first() == first && row.memory_id().is_ok_and(|known| known == id)))
+}
+
+/// A commit's state, and the memories in it.
+#[derive(Clone, Default)]
+struct State {
+    vids: RoaringBitmap,
+    memories: RoaringBitmap,
 }
 
 /// The checks of one commit after another, with the state that each makes.
@@ -170,18 +169,25 @@ struct Walk<'a> {
     truth: &'a Snapshot,
     census: &'a Census,
     commits: ReadOnlyTable<u32, &'static [u8]>,
+    versions: ReadOnlyTable<u32, &'static [u8]>,
+    commit_ids: ReadOnlyTable<&'static [u8; 32], u32>,
+    stored: ReadOnlyTable<u32, &'static [u8]>,
+    touched: ReadOnlyTable<u64, ()>,
     hashes: Checking,
     states: Checking,
     keyframes: Checking,
     touches: Checking,
-    /// The state of the commit before, and its number.
-    running: (u32, RoaringBitmap),
+    /// Of the commits walked last, newest last.
+    held: VecDeque<(u32, State)>,
+    /// Every version that some commit adds.
+    added: RoaringBitmap,
     rows: Rows,
 }
 
 /// How many rows the commits call for, to find rows that none of them calls for.
 #[derive(Default)]
 struct Rows {
+    commits: u64,
     touches: u64,
     wide: u64,
     keyframes: u64,
@@ -192,20 +198,23 @@ fn commits(truth: &Snapshot, census: &Census) -> Result<Vec<Check>> {
         truth,
         census,
         commits: truth.open(COMMITS)?,
-        hashes: Checking::of("Every commit hashes to its id, and its parents exist."),
+        versions: truth.open(VERSIONS)?,
+        commit_ids: truth.open(COMMIT_IDS)?,
+        stored: truth.open(STATES)?,
+        touched: truth.open(TOUCHES)?,
+        hashes: Checking::of("Every commit and every version hashes to its id, and parents come before children."),
         states: Checking::of("Every state has at most one version of a memory, and its counts are right."),
         keyframes: Checking::of("Every stored state equals the one that the commits make."),
         touches: Checking::of("The history of every memory names the commits that changed it."),
-        running: (u32::MAX, RoaringBitmap::new()),
+        held: VecDeque::new(),
+        added: RoaringBitmap::new(),
         rows: Rows::default(),
     };
-    let mut count = 0u64;
     for entry in truth.open(COMMITS)?.iter()? {
         let (number, bytes) = entry?;
         let number = number.value();
+        walk.rows.commits += 1;
         walk.hashes.check.checked += 1;
-        walk.hashes.claim(u64::from(number) == count, || format!("commit {number} follows commit {count}"));
-        count = u64::from(number) + 1;
         let row = walk.hashes.read(|| format!("commit {number}"), CommitRow::decode(bytes.value()));
         if let Some(row) = row
             && let Err(error) = walk.commit(number, &row)
@@ -213,14 +222,7 @@ fn commits(truth: &Snapshot, census: &Census) -> Result<Vec<Check>> {
             walk.hashes.problem(format!("commit {number}: {error}"));
         }
     }
-    let (ids, touches) = (truth.open(COMMIT_IDS)?.len()?, truth.open(OLD_TOUCHES)?.len()?);
-    let (wide, keyframes, rows) = (truth.open(WIDE)?.len()?, truth.open(STATES)?.len()?, walk.rows);
-    walk.hashes.claim(ids == count, || format!("{ids} commit ids are known for {count} commits"));
-    walk.hashes.claim(wide == rows.wide, || format!("{wide} wide changes are stored for {} commits", rows.wide));
-    let stray = keyframes.abs_diff(rows.keyframes);
-    walk.keyframes.claim(stray == 0, || format!("{stray} stored states belong to no commit, or are missing"));
-    let stray = touches.abs_diff(rows.touches);
-    walk.touches.claim(stray == 0, || format!("{stray} rows name a commit that did not change the memory"));
+    walk.strays(truth)?;
     Ok([walk.hashes, walk.states, walk.keyframes, walk.touches].map(Checking::done).into())
 }
 
@@ -233,30 +235,29 @@ impl Walk<'_> {
             Some(parent) => Some((parent, commit_row(&self.commits, parent)?)),
             None => None,
         };
-        self.state(number, row, &delta, parent)?;
-        self.history(number, row, &delta)
+        self.history(number, row, &delta)?;
+        self.state(number, row, &delta, parent)
     }
 
     fn hash(&mut self, number: u32, row: &CommitRow, commit: &Commit, delta: &Delta) -> Result<()> {
-        let versions = self.truth.open(VERSIONS)?;
         let ids = |vids: &RoaringBitmap| -> Result<Vec<VersionId>> {
-            let mut ids = vids.iter().map(|vid| version_id(&versions, vid)).collect::<Result<Vec<_>>>()?;
+            let mut ids = vids.iter().map(|vid| version_id(&self.versions, vid)).collect::<Result<Vec<_>>>()?;
             ids.sort_unstable();
             Ok(ids)
         };
         let (added, removed) = (ids(&delta.added)?, ids(&delta.removed)?);
         let is_wide = matches!(row.body, Body::Wide { .. });
         self.rows.wide += u64::from(is_wide);
+        self.added |= &delta.added;
         let whole = Commit { added, removed, ..commit.clone() };
         let is_same = is_wide || (whole.added == commit.added && whole.removed == commit.removed);
         self.hashes.claim(is_same, || format!("commit {number} names other versions than it changed"));
         let id = whole.id();
         self.hashes.claim(id == row.id(), || format!("commit {number} hashes to {id}, which is not its id"));
-        let commit_ids = self.truth.open(COMMIT_IDS)?;
-        let is_known = commit_ids.get(&id.0)?.map(|known| known.value()) == Some(number);
+        let is_known = self.commit_ids.get(&id.0)?.map(|known| known.value()) == Some(number);
         self.hashes.claim(is_known, || format!("commit {id} is not found by its id"));
         let parents: Vec<u32> = row.place.parents.into_iter().flatten().collect();
-        let named = commit.parents.iter().map(|parent| Ok(commit_ids.get(&parent.0)?.map(|number| number.value())));
+        let named = commit.parents.iter().map(|parent| Ok(self.commit_ids.get(&parent.0)?.map(|known| known.value())));
         let named = named.collect::<Result<Vec<_>>>()?;
         let is_same = named == parents.iter().copied().map(Some).collect::<Vec<_>>();
         let is_older = parents.iter().all(|parent| *parent < number);
@@ -264,31 +265,46 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Nobody else builds on a parent's state most of the time: then it is changed in place.
+    fn state_of(&mut self, parent: Option<u32>) -> Result<State> {
+        let Some(parent) = parent else { return Ok(State::default()) };
+        if let Some(at) = self.held.iter().position(|(number, _)| *number == parent)
+            && let Some((_, state)) = self.held.remove(at)
+        {
+            return Ok(state);
+        }
+        let vids = replay(&self.commits, &self.truth.open(STATES)?, parent)?;
+        Ok(State { memories: self.census.memories(&vids), vids })
+    }
+
     fn state(&mut self, number: u32, row: &CommitRow, delta: &Delta, parent: Option<(u32, CommitRow)>) -> Result<()> {
-        let mut state = match &parent {
-            None => RoaringBitmap::new(),
-            Some((parent, _)) if *parent == self.running.0 => std::mem::take(&mut self.running.1),
-            Some((parent, _)) => replay(self.truth, *parent)?,
-        };
+        let mut state = self.state_of(parent.as_ref().map(|(parent, _)| *parent))?;
         self.states.check.checked += 1;
-        self.states.claim(delta.removed.is_subset(&state), || format!("commit {number} removes what was not there"));
-        self.states.claim(delta.added.is_disjoint(&state), || format!("commit {number} adds what was there"));
-        delta.apply_to(&mut state);
-        for vid in &delta.added {
-            let live = self.census.siblings(vid).iter().filter(|sibling| state.contains(**sibling)).count();
-            self.states.claim(live == 1, || format!("commit {number} leaves {live} versions of one memory live"));
+        self.states
+            .claim(delta.removed.is_subset(&state.vids), || format!("commit {number} removes what was not there"));
+        self.states.claim(delta.added.is_disjoint(&state.vids), || format!("commit {number} adds what was there"));
+        delta.apply_to(&mut state.vids);
+        state.memories -= self.census.memories(&delta.removed);
+        for memory in delta.added.iter().filter_map(|vid| self.census.memory(vid)) {
+            let is_one = state.memories.insert(memory);
+            self.states.claim(is_one, || format!("commit {number} leaves several versions of memory {memory} live"));
         }
         let before = parent.as_ref().map_or(0, |(_, row)| row.tokens);
         let tokens = (before + self.census.terms_of(&delta.added)).checked_sub(self.census.terms_of(&delta.removed));
-        let is_right = u64::from(row.live) == state.len() && Some(row.tokens) == tokens;
-        self.states.claim(is_right, || format!("commit {number} counts {} memories of {}", row.live, state.len()));
+        let is_right = u64::from(row.live) == state.vids.len() && Some(row.tokens) == tokens;
+        self.states.claim(is_right, || {
+            format!("commit {number} counts {} memories of {}, or miscounts their words", row.live, state.vids.len())
+        });
         if let Some((parent, parent_row)) = &parent {
-            let is_placed =
-                place_after(&self.commits, *parent, parent_row.place)? == row.place || row.place.parents[1].is_some();
+            let place = place_after(&self.commits, *parent, parent_row.place)?;
+            let is_placed = (place.depth, place.jump) == (row.place.depth, row.place.jump);
             self.states.claim(is_placed, || format!("commit {number} is misplaced in its history"));
         }
-        self.keyframe(number, row, delta, parent.map_or(0, |(_, row)| row.since_keyframe), &state)?;
-        self.running = (number, state);
+        self.keyframe(number, row, delta, parent.map_or(0, |(_, row)| row.since_keyframe), &state.vids)?;
+        self.held.push_back((number, state));
+        if self.held.len() > STATES_HELD_MAX {
+            self.held.pop_front();
+        }
         Ok(())
     }
 
@@ -306,7 +322,10 @@ impl Walk<'_> {
         let is_counted = u64::from(row.since_keyframe) == expected;
         self.keyframes.claim(is_counted, || format!("commit {number} miscounts the changes since a stored state"));
         self.rows.keyframes += u64::from(is_due);
-        let stored = self.truth.open(STATES)?.get(number)?.map(|row| tables::bitmap(row.value())).transpose()?;
+        let stored = self.stored.get(number)?.map(|row| tables::bitmap(row.value())).transpose();
+        let Some(stored) = self.keyframes.read(|| format!("the stored state of commit {number}"), stored) else {
+            return Ok(());
+        };
         self.keyframes.check.checked += u64::from(stored.is_some());
         self.keyframes.claim(stored.is_some() == is_due, || format!("a state is stored in the wrong place: {number}"));
         let is_equal = stored.is_none_or(|stored| stored == *state);
@@ -318,66 +337,83 @@ impl Walk<'_> {
         if matches!(row.body, Body::Wide { .. }) {
             return Ok(());
         }
-        let changed = (&delta.added | &delta.removed).into_iter().map(|vid| self.census.memory(vid));
-        let mut changed: Vec<Option<MemoryId>> = changed.collect();
-        changed.sort_unstable();
-        changed.dedup();
-        let table = self.truth.open(OLD_TOUCHES)?;
-        for memory in changed {
-            let Some(memory) = memory else {
-                self.touches.problem(format!("commit {number} changes a version of no memory"));
-                continue;
-            };
+        for memory in self.census.memories(&(&delta.added | &delta.removed)) {
             self.rows.touches += 1;
             self.touches.check.checked += 1;
-            let is_there = table.get(&pair(&memory.0, number))?.is_some();
+            let is_there = self.touched.get(touch(memory, number))?.is_some();
             self.touches.claim(is_there, || format!("the history of memory {memory} misses commit {number}"));
         }
+        Ok(())
+    }
+
+    /// Rows that no commit calls for.
+    fn strays(&mut self, truth: &Snapshot) -> Result<()> {
+        let Rows { commits, touches, wide, keyframes } = self.rows;
+        let ids = self.commit_ids.len()?;
+        self.hashes.claim(ids == commits, || format!("{ids} commit ids are known for {commits} commits"));
+        let stored = truth.open(WIDE)?.len()?;
+        self.hashes.claim(stored == wide, || format!("{stored} wide changes are stored for {wide} commits"));
+        let stray = &self.census.known - &self.added;
+        self.hashes
+            .claim(stray.is_empty(), || format!("{} versions are in no commit, first {:?}", stray.len(), stray.min()));
+        let stray = self.stored.len()?.abs_diff(keyframes);
+        self.keyframes.claim(stray == 0, || format!("{stray} stored states belong to no commit, or are missing"));
+        let stray = self.touched.len()?.abs_diff(touches);
+        self.touches.claim(stray == 0, || format!("{stray} rows name a commit that did not change the memory"));
         Ok(())
     }
 }
 
 fn names(store: &Store, truth: &Snapshot) -> Result<Check> {
     let mut names = Checking::of("Every name, and every move of its history, leads to a commit; heads are as stored.");
-    let (commits, moves, heads) = (truth.open(COMMITS)?, truth.open(OLD_MOVES)?, store.heads());
-    for entry in truth.open(OLD_NAMES)?.iter()? {
-        let (name, number) = entry?;
-        let number = number.value();
+    let (commits, states, moves) = (truth.open(COMMITS)?, truth.open(STATES)?, truth.open(NAMES)?);
+    let heads = store.heads().clone();
+    for entry in moves.iter()? {
+        let (key, row) = entry?;
         names.check.checked += 1;
-        let Some(name) = names.read(|| "a name".to_owned(), name.value().parse::<Name>()) else { continue };
-        let what = || format!("branch `{name}`");
+        let decoded = Move::decode(key.value(), row.value());
+        let Some((name, step)) = names.read(|| "a move of a name".to_owned(), decoded) else { continue };
+        let number = step.standing.number;
+        let is_there = commits.get(number)?.is_some();
+        names.claim(is_there, || format!("a move of `{name}` leads to commit {number}, which is missing"));
+    }
+    let every = every_name(&moves);
+    for (name, last) in names.read(|| "the names".to_owned(), every).unwrap_or_default() {
+        if !last.is_living() {
+            continue;
+        }
+        let (what, number) = (|| format!("`{name}`"), last.standing.number);
         let Some(row) = names.read(what, commit_row(&commits, number)) else { continue };
-        let last = stood_at(&moves, &name, Time::MAX)?;
-        names.claim(last == Some(number), || format!("branch `{name}` is not where its last move went"));
-        let Some(state) = names.read(what, replay(truth, number)) else { continue };
+        let Some(state) = names.read(what, replay(&commits, &states, number)) else { continue };
         // A head that has moved on since the snapshot was taken is another one's to compare.
         if let Some(head) = heads.get(&name).filter(|head| head.number == number) {
-            let is_same = head.id == row.id() && head.tokens == row.tokens && *head.state == state;
-            names.claim(is_same, || format!("branch `{name}` is served otherwise than it is stored"));
+            let is_same = head.id == row.id() && *store.state(truth, number)?.raw == state;
+            names.claim(is_same, || format!("`{name}` is served otherwise than it is stored"));
         }
-    }
-    for entry in moves.iter()? {
-        let (key, number) = entry?;
-        names.check.checked += 1;
-        names.read(|| "a move".to_owned(), tables::old_move_time(key.value()));
-        let number = number.value();
-        names.claim(commits.get(number)?.is_some(), || format!("a move leads to commit {number}, which is missing"));
     }
     Ok(names.done())
 }
 
+fn merges(truth: &Snapshot) -> Result<Check> {
+    let mut merges = Checking::of("Every merge in progress is of a commit that is there.");
+    let commit_ids = truth.open(COMMIT_IDS)?;
+    for entry in truth.open(PENDING)?.iter()? {
+        let (branch, row) = entry?;
+        merges.check.checked += 1;
+        let what = || format!("the merge in progress on `{}`", branch.value());
+        let Some(pending) = merges.read(what, tables::pending(row.value())) else { continue };
+        let is_there = commit_ids.get(&pending.theirs.0)?.is_some();
+        merges.claim(is_there, || format!("{} is of commit {}, which is missing", what(), pending.theirs));
+    }
+    Ok(merges.done())
+}
+
+/// What a reply speaks of may have been compacted away since; it is still the answer that was given.
 fn replies(truth: &Snapshot) -> Result<Check> {
     let mut replies = Checking::of("Every remembered operation can be answered again.");
-    let commit_ids = truth.open(COMMIT_IDS)?;
     for entry in truth.open(OPS)?.iter()? {
         replies.check.checked += 1;
-        let reply = Reply::decode(entry?.1.value());
-        if let Some(Reply::Kept { applied, .. }) = replies.read(|| "a stored reply".to_owned(), reply)
-            && let Some(commit) = applied.commit
-        {
-            let is_there = commit_ids.get(&commit.0)?.is_some();
-            replies.claim(is_there, || format!("an operation's commit {commit} is missing"));
-        }
+        replies.read(|| "a stored reply".to_owned(), Reply::decode(entry?.1.value()));
     }
     Ok(replies.done())
 }

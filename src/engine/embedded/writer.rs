@@ -1,6 +1,12 @@
 //! The one thread that changes truth. It takes every write that is waiting, judges each on the head of the moment,
 //! puts all of them into one durable transaction, and answers each caller after the fsync that covers it.
+//!
+//! `apply` judges one write and writes it down, `commit` makes the rows of a commit.
 
+mod apply;
+mod commit;
+
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,17 +16,19 @@ use redb::{Database, ReadableTable, Table, WriteTransaction};
 use roaring::RoaringBitmap;
 use tokio::sync::{mpsc, oneshot};
 
-use super::draft::{Draft, Fresh, Step, draft};
+pub use self::commit::{Next, place_after};
+use super::draft::{Settled, Step};
 use super::index::{Entry, Index};
-use super::store::{Head, Heads, Store, next_number};
+use super::store::{Head, State, Store, replay};
 use super::tables::{
-    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, FORMAT, KEYFRAME_CHANGES, META, Meta, NARROW_CHANGES_MAX,
-    OLD_MEMORIES, OLD_MOVES, OLD_NAMES, OLD_TEXTS, OLD_TOUCHES, OLD_VERSION_IDS, OPS, Place, Reply, STATES, VERSIONS,
-    VersionRow, WIDE, bitmap_bytes, old_move_key, pair,
+    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, Event, FORMAT, META, Meta, Move, NAMES, OPS, PENDING,
+    Place, Reply, STATES, Standing, TOUCHES, VERSIONS, WIDE, bitmap_bytes,
 };
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Applied, Author, Commit, Name, OpId, Salt, SessionId, Time, Verb, Write};
+use crate::model::{
+    Applied, Author, Commit, MemoryId, Name, NameKind, OpId, Plan, Protection, Salt, SessionId, Verb, Write,
+};
 
 /// Writes that may wait; the next caller waits for a place.
 pub const QUEUE_WRITES_MAX: usize = 1_024;
@@ -29,15 +37,33 @@ const BATCH_WRITES_MAX: usize = 512;
 const BATCH_CHANGES_MAX: usize = 4_096;
 const REPLY_KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 
-/// A write on its way: its changes are prepared, `write.changes` is empty.
+/// A write on its way: `write.work` is empty, and prepared as `task`.
 pub struct Order {
     pub op: OpId,
     pub write: Write,
-    pub steps: Vec<Step>,
+    pub task: Task,
 }
 
+/// What is to be done.
+pub enum Task {
+    Steps(Vec<Step>),
+    Plan(Box<Settled>, Plan),
+}
+
+/// What became of an order.
+pub enum Answer {
+    Applied(Applied),
+    /// The plan was worked out on what is no longer the head: nothing was done.
+    Moved,
+}
+
+/// Work that nothing else may go on beside.
+pub type Exclusive = Box<dyn FnOnce(&Store) + Send>;
+
 pub enum Job {
-    Apply(Box<Order>, oneshot::Sender<Result<Applied>>),
+    Apply(Box<Order>, oneshot::Sender<Result<Answer>>),
+    /// Alone on this thread, between transactions. It answers by itself, and leaves the store open.
+    Exclusive(Exclusive),
     /// Forget what was acknowledged, and replies that are too old.
     Tidy(oneshot::Sender<Result<()>>),
 }
@@ -49,37 +75,31 @@ pub struct Writer {
     pub is_flushing: Arc<AtomicBool>,
 }
 
-/// Every table, open in one write transaction.
+/// Every table that ordinary writes touch, open in one write transaction.
 pub struct Tables<'t> {
     pub versions: Table<'t, u32, &'static [u8]>,
-    pub version_ids: Table<'t, &'static [u8; 32], u32>,
-    pub memories: Table<'t, &'static [u8; 20], ()>,
     pub commits: Table<'t, u32, &'static [u8]>,
     pub commit_ids: Table<'t, &'static [u8; 32], u32>,
     pub wide: Table<'t, u32, &'static [u8]>,
     pub states: Table<'t, u32, &'static [u8]>,
-    pub names: Table<'t, &'static str, u32>,
-    pub moves: Table<'t, &'static [u8], u32>,
+    pub names: Table<'t, &'static [u8], &'static [u8]>,
     pub ops: Table<'t, &'static [u8; 24], &'static [u8]>,
-    pub touches: Table<'t, &'static [u8; 20], ()>,
-    pub texts: Table<'t, &'static [u8; 20], ()>,
+    pub touches: Table<'t, u64, ()>,
+    pub pending: Table<'t, &'static str, &'static [u8]>,
 }
 
 impl<'t> Tables<'t> {
-    fn open(transaction: &'t WriteTransaction) -> Result<Self> {
+    pub fn open(transaction: &'t WriteTransaction) -> Result<Self> {
         Ok(Self {
             versions: transaction.open_table(VERSIONS)?,
-            version_ids: transaction.open_table(OLD_VERSION_IDS)?,
-            memories: transaction.open_table(OLD_MEMORIES)?,
             commits: transaction.open_table(COMMITS)?,
             commit_ids: transaction.open_table(COMMIT_IDS)?,
             wide: transaction.open_table(WIDE)?,
             states: transaction.open_table(STATES)?,
-            names: transaction.open_table(OLD_NAMES)?,
-            moves: transaction.open_table(OLD_MOVES)?,
+            names: transaction.open_table(NAMES)?,
             ops: transaction.open_table(OPS)?,
-            touches: transaction.open_table(OLD_TOUCHES)?,
-            texts: transaction.open_table(OLD_TEXTS)?,
+            touches: transaction.open_table(TOUCHES)?,
+            pending: transaction.open_table(PENDING)?,
         })
     }
 }
@@ -89,9 +109,10 @@ pub fn initialise(database: &Database) -> Result<()> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     {
-        let meta =
-            Meta { format: FORMAT, store: Salt::random().0, generation: 1, next_vid: 0, next_commit: 0, scrub: false };
+        let store = Salt::random().0;
+        let meta = Meta { format: FORMAT, store, generation: 1, next_vid: 0, next_commit: 0, scrub: false };
         transaction.open_table(META)?.insert((), meta.encode().as_slice())?;
+        transaction.open_table(ERASED)?;
         let mut tables = Tables::open(&transaction)?;
         let at = clock::now();
         let commit = Commit {
@@ -103,7 +124,7 @@ pub fn initialise(database: &Database) -> Result<()> {
             note: None,
             about: vec![],
             at,
-            op: OpId { nonce: meta.store, line: 0 },
+            op: OpId { nonce: store, line: 0 },
         };
         let row = CommitRow {
             place: Place { depth: 0, parents: [None; 2], jump: 0 },
@@ -115,20 +136,103 @@ pub fn initialise(database: &Database) -> Result<()> {
         tables.commits.insert(0, row.encode().as_slice())?;
         tables.commit_ids.insert(&commit.id().0, 0)?;
         tables.states.insert(0, bitmap_bytes(&RoaringBitmap::new())?.as_slice())?;
-        tables.names.insert(Name::main().as_str(), 0)?;
-        tables.moves.insert(old_move_key(&Name::main(), at, 0).as_slice(), 0)?;
+        let standing = Standing {
+            number: 0,
+            kind: NameKind::Branch,
+            protection: Protection::Open,
+            created_at: at,
+            moved_at: at,
+            note: None,
+        };
+        let created = Move { at, seq: 0, event: Event::Created, standing };
+        tables.names.insert(created.key(&Name::main()).as_slice(), created.encode().as_slice())?;
     }
     transaction.commit()?;
     Ok(())
 }
 
-/// What a batch leaves behind once it is durable.
+/// The batch's own versions, which the index does not know yet.
 #[derive(Default)]
-struct Batch {
-    heads: Heads,
-    fresh: Vec<(u32, Entry)>,
-    answers: Vec<Result<Applied>>,
+pub struct Recent {
+    memories: HashMap<MemoryId, Vec<u32>>,
+    texts: HashMap<[u8; 16], Vec<u32>>,
+    entries: Vec<(u32, Entry)>,
+}
+
+impl Recent {
+    pub fn vids_of(&self, id: &MemoryId) -> &[u32] {
+        self.memories.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn twins(&self, text: &[u8; 16]) -> &[u32] {
+        self.texts.get(text).map_or(&[], Vec::as_slice)
+    }
+
+    fn push(&mut self, vid: u32, entry: Entry) {
+        if let Entry::Whole { memory, text, .. } = &entry {
+            self.memories.entry(memory.id).or_default().push(vid);
+            self.texts.entry(*text).or_default().push(vid);
+        }
+        self.entries.push((vid, entry));
+    }
+}
+
+/// What a batch leaves behind once it is durable.
+struct Batch<'s> {
+    store: &'s Store,
+    erased: Arc<RoaringBitmap>,
+    /// Branches that the batch moved, made or took away.
+    heads: BTreeMap<Name, Option<Arc<Head>>>,
+    /// States by commit, while they are being changed: each is copied once a batch.
+    states: HashMap<u32, Arc<RoaringBitmap>>,
+    recent: Recent,
     is_changed: bool,
+}
+
+impl<'s> Batch<'s> {
+    fn new(store: &'s Store) -> Self {
+        Self {
+            store,
+            erased: store.erased(),
+            heads: BTreeMap::new(),
+            states: HashMap::new(),
+            recent: Recent::default(),
+            is_changed: false,
+        }
+    }
+
+    fn head(&self, name: &Name) -> Option<Arc<Head>> {
+        match self.heads.get(name) {
+            Some(head) => head.clone(),
+            None => self.store.heads().get(name).cloned(),
+        }
+    }
+
+    /// The state of a commit as the commits make it.
+    fn state(&mut self, tables: &Tables, number: u32) -> Result<Arc<RoaringBitmap>> {
+        if let Some(state) = self.states.get(&number) {
+            return Ok(Arc::clone(state));
+        }
+        let state = match self.store.state_at_hand(number) {
+            Some(state) => Arc::clone(&state.raw),
+            None => Arc::new(replay(&tables.commits, &tables.states, number)?),
+        };
+        self.states.insert(number, Arc::clone(&state));
+        Ok(state)
+    }
+
+    /// The states of the heads that moved, ready to be read.
+    fn served(&self, tables: &Tables) -> Result<Vec<(u32, Arc<State>)>> {
+        let mut served = Vec::new();
+        for head in self.heads.values().flatten() {
+            if let Some(raw) = self.states.get(&head.number) {
+                let counts = (head.live, head.tokens);
+                let state = State::serve(Arc::clone(raw), counts, &self.erased, &tables.versions)?;
+                served.push((head.number, Arc::new(state)));
+            }
+        }
+        Ok(served)
+    }
 }
 
 impl Writer {
@@ -136,18 +240,19 @@ impl Writer {
     pub fn run(self, mut jobs: mpsc::Receiver<Job>) {
         let _ = self.tidy();
         while let Some(first) = jobs.blocking_recv() {
-            let (mut orders, mut answers, mut tidies) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut orders, mut answers, mut tidies, mut exclusive) = (Vec::new(), Vec::new(), Vec::new(), None);
             let (mut next, mut changes) = (Some(first), 0);
             while let Some(job) = next {
                 match job {
                     Job::Apply(order, answer) => {
-                        changes += order.steps.len();
+                        changes += order.task.len();
                         orders.push(*order);
                         answers.push(answer);
                     }
+                    Job::Exclusive(work) => exclusive = Some(work),
                     Job::Tidy(done) => tidies.push(done),
                 }
-                let has_room = orders.len() < BATCH_WRITES_MAX && changes < BATCH_CHANGES_MAX;
+                let has_room = exclusive.is_none() && orders.len() < BATCH_WRITES_MAX && changes < BATCH_CHANGES_MAX;
                 next = if has_room { jobs.try_recv().ok() } else { None };
             }
             // A caller that has gone away is not told: its operation id will tell.
@@ -159,11 +264,23 @@ impl Writer {
             for done in tidies {
                 let _ = done.send(self.tidy());
             }
+            if let Some(work) = exclusive {
+                self.alone(work);
+            }
+        }
+    }
+
+    /// What fails in there is told by its answer, which is then missing; here the store is made whole again.
+    fn alone(&self, work: Exclusive) {
+        let openings = self.store.openings();
+        if catch_unwind(AssertUnwindSafe(|| work(&self.store))).is_err() {
+            tracing::error!("work on the whole store failed: please report it, with the log above");
+            let _ = self.store.reopen(openings);
         }
     }
 
     /// One answer for each order, in order.
-    fn serve(&self, orders: Vec<Order>) -> Vec<Result<Applied>> {
+    fn serve(&self, orders: Vec<Order>) -> Vec<Result<Answer>> {
         let ops: Vec<OpId> = orders.iter().map(|order| order.op).collect();
         let everyone = |error: Error| ops.iter().map(|_| Err(error.clone())).collect();
         if !self.store.is_open()
@@ -202,32 +319,33 @@ impl Writer {
     }
 
     /// Judges, writes, syncs, publishes. An error means that the transaction failed as a whole.
-    fn commit(&self, orders: Vec<Order>) -> Result<Vec<Result<Applied>>> {
+    fn commit(&self, orders: Vec<Order>) -> Result<Vec<Result<Answer>>> {
         let acknowledged = self.take_acknowledged();
         let transaction = self.store.begin_write()?;
-        let mut batch = Batch { heads: (*self.store.heads()).clone(), ..Batch::default() };
-        {
+        let mut batch = Batch::new(&self.store);
+        let mut answers = Vec::with_capacity(orders.len());
+        let states = {
             let mut tables = Tables::open(&transaction)?;
             for op in &acknowledged {
                 tables.ops.remove(&op.to_bytes())?;
             }
             for order in orders {
-                let answer = one(&mut tables, &mut batch, order)?;
-                batch.answers.push(answer);
+                answers.push(apply::one(&mut tables, &mut batch, order)?);
             }
-        }
+            batch.served(&tables)?
+        };
         if !batch.is_changed {
             transaction.abort()?;
             self.give_back(acknowledged);
-            return Ok(batch.answers);
+            return Ok(answers);
         }
         transaction.commit()?;
-        for (vid, entry) in &batch.fresh {
+        for (vid, entry) in &batch.recent.entries {
             self.store.index.add(*vid, entry);
         }
-        self.store.publish(batch.heads);
+        self.store.publish(batch.heads, states);
         self.flush_when_due();
-        Ok(batch.answers)
+        Ok(answers)
     }
 
     fn take_acknowledged(&self) -> Vec<OpId> {
@@ -296,8 +414,17 @@ impl Writer {
     }
 }
 
-/// The stored reply of an operation. The outer error is the transaction's, the inner one the caller's.
-pub fn replay(ops: &impl ReadableTable<&'static [u8; 24], &'static [u8]>, op: OpId) -> Result<Option<Applied>> {
+impl Task {
+    fn len(&self) -> usize {
+        match self {
+            Self::Steps(steps) => steps.len(),
+            Self::Plan(settled, _) => settled.worked.delta.len() as usize,
+        }
+    }
+}
+
+/// The stored reply of an operation.
+pub fn replayed(ops: &impl ReadableTable<&'static [u8; 24], &'static [u8]>, op: OpId) -> Result<Option<Applied>> {
     match ops.get(&op.to_bytes())?.map(|row| Reply::decode(row.value())).transpose()? {
         None => Ok(None),
         Some(Reply::Kept { applied, .. }) => Ok(Some(applied)),
@@ -308,137 +435,4 @@ pub fn replay(ops: &impl ReadableTable<&'static [u8; 24], &'static [u8]>, op: Op
             "this operation was done more than 7 days ago, and is not done again: send it as a new one if you mean it",
         )),
     }
-}
-
-/// The outer error fails the transaction, the inner one only this write.
-fn one(tables: &mut Tables, batch: &mut Batch, order: Order) -> Result<Result<Applied>> {
-    let judged = judge(tables, batch, order.op, &order.write, order.steps);
-    let (head, drafted) = match judged {
-        Err(error) => return Ok(Err(error)),
-        Ok(Judged::Replay(applied)) => return Ok(Ok(applied)),
-        Ok(Judged::New(head, drafted)) => (head, *drafted),
-    };
-    let (op, write) = (order.op, order.write);
-    for acknowledged in &write.acknowledged {
-        tables.ops.remove(&acknowledged.to_bytes())?;
-    }
-    let outcomes = drafted.outcomes.clone();
-    let mut commit = None;
-    if drafted.delta.len() > 0 {
-        let next = put_commit(tables, &head, op, &write, &drafted)?;
-        commit = Some(next.id);
-        batch.heads.insert(write.branch, next);
-    }
-    let (counts, names) = Default::default();
-    let applied = Applied { commit, outcomes, counts, merged: None, names, memo: write.memo, is_replay: false };
-    tables.ops.insert(&op.to_bytes(), Reply::encode(write.at, &applied).as_slice())?;
-    for (vid, fresh) in drafted.fresh {
-        let first = tables::numbers_of(&tables.memories, &fresh.memory.id.0)?.first().copied().unwrap_or(vid);
-        batch.fresh.push((vid, Entry::whole(fresh.memory, fresh.id, first)));
-    }
-    batch.is_changed = true;
-    Ok(Ok(applied))
-}
-
-enum Judged {
-    Replay(Applied),
-    New(Head, Box<Draft>),
-}
-
-fn judge(tables: &Tables, batch: &Batch, op: OpId, write: &Write, steps: Vec<Step>) -> Result<Judged> {
-    if let Some(applied) = replay(&tables.ops, op)? {
-        return Ok(Judged::Replay(applied));
-    }
-    let head = batch.heads.get(&write.branch).cloned();
-    let head = head.ok_or_else(|| Error::not_found(format!("there is no branch `{}`", write.branch)))?;
-    let next_vid = next_number(&tables.versions)?;
-    let drafted = draft(tables, &head, next_vid, write.at, steps)?;
-    Ok(Judged::New(head, Box::new(drafted)))
-}
-
-/// Writes the rows of one commit and moves the branch from `head` to it.
-fn put_commit(tables: &mut Tables, head: &Head, op: OpId, write: &Write, drafted: &Draft) -> Result<Head> {
-    drafted.fresh.iter().try_for_each(|(vid, fresh)| put_version(tables, *vid, fresh))?;
-    let number = next_number(&tables.commits)?;
-    let delta = &drafted.delta;
-    let commit = commit_of(head, op, write, drafted);
-    let canonical = commit.encode();
-    let id = Commit::id_of(&canonical);
-    let mut state = (*head.state).clone();
-    delta.apply_to(&mut state);
-
-    let changes = u32::try_from(delta.len()).unwrap_or(u32::MAX);
-    let mut since_keyframe = head.since_keyframe.saturating_add(changes);
-    if since_keyframe > KEYFRAME_CHANGES {
-        tables.states.insert(number, bitmap_bytes(&state)?.as_slice())?;
-        since_keyframe = 0;
-    }
-    let body = if changes as usize > NARROW_CHANGES_MAX {
-        tables.wide.insert(number, delta.encode()?.as_slice())?;
-        let bare = Commit { added: vec![], removed: vec![], ..commit };
-        Body::Wide { id, bare: bare.encode() }
-    } else {
-        for memory in &drafted.touched {
-            tables.touches.insert(&pair(&memory.0, number), ())?;
-        }
-        Body::Narrow { canonical, delta: delta.clone() }
-    };
-    let place = place_after(&tables.commits, head.number, head.place)?;
-    let row = CommitRow { place, live: drafted.live, tokens: drafted.tokens, since_keyframe, body };
-    tables.commits.insert(number, row.encode().as_slice())?;
-    tables.commit_ids.insert(&id.0, number)?;
-
-    let moved_at = write.at.max(head.moved_at);
-    tables.moves.insert(old_move_key(&write.branch, moved_at, number).as_slice(), number)?;
-    let before = tables.names.insert(write.branch.as_str(), number)?.map(|before| before.value());
-    if before != Some(head.number) {
-        return Err(Error::internal(format!("branch `{}` was moved behind the writer's back", write.branch)));
-    }
-    let (live, tokens) = (drafted.live, drafted.tokens);
-    Ok(Head { number, id, place, since_keyframe, live, tokens, moved_at, state: Arc::new(state) })
-}
-
-fn put_version(tables: &mut Tables, vid: u32, fresh: &Fresh) -> Result<()> {
-    let first = tables::numbers_of(&tables.memories, &fresh.memory.id.0)?.first().copied().unwrap_or(vid);
-    let row = VersionRow::Whole { terms: fresh.terms, first, salt: fresh.salt, canonical: &fresh.canonical };
-    tables.versions.insert(vid, row.encode().as_slice())?;
-    tables.version_ids.insert(&fresh.id.0, vid)?;
-    tables.memories.insert(&pair(&fresh.memory.id.0, vid), ())?;
-    tables.texts.insert(&pair(&fresh.text, vid), ())?;
-    Ok(())
-}
-
-fn commit_of(head: &Head, op: OpId, write: &Write, drafted: &Draft) -> Commit {
-    let mut added: Vec<_> = drafted.fresh.iter().map(|(_, fresh)| fresh.id).collect();
-    let mut removed = drafted.removed.clone();
-    added.sort_unstable();
-    removed.sort_unstable();
-    Commit {
-        parents: vec![head.id],
-        added,
-        removed,
-        author: write.author.clone(),
-        verb: write.verb,
-        note: write.note.clone(),
-        about: Vec::new(),
-        at: write.at,
-        op,
-    }
-}
-
-/// The place of a first child. Its jump goes as far as its parent's jump's jump when those two are equally long,
-/// else to the parent.
-pub fn place_after(commits: &impl ReadableTable<u32, &'static [u8]>, number: u32, parent: Place) -> Result<Place> {
-    let near = tables::place_of(commits, parent.jump)?;
-    let far = tables::place_of(commits, near.jump)?;
-    let is_even = parent.depth.abs_diff(near.depth) == near.depth.abs_diff(far.depth);
-    let jump = if is_even { near.jump } else { number };
-    Ok(Place { depth: parent.depth.saturating_add(1), parents: [Some(number), None], jump })
-}
-
-/// Where a name's history says that it stood at `time`: `None` before it began.
-pub fn stood_at(moves: &impl ReadableTable<&'static [u8], u32>, name: &Name, time: Time) -> Result<Option<u32>> {
-    let (first, last) = (old_move_key(name, Time::MIN, 0), old_move_key(name, time, u32::MAX));
-    let newest = moves.range(first.as_slice()..=last.as_slice())?.next_back().transpose()?;
-    Ok(newest.map(|(_, number)| number.value()))
 }
