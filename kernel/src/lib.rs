@@ -1,8 +1,11 @@
-//! The loops that a search spends its time in: reading posting lists, adding up scores, picking the best.
+//! The loops that a search spends its time in: reading posting lists, adding up scores, picking the best, checking
+//! what was read.
 //! A package of its own because Cargo sets `opt-level` by package: this one is compiled for speed, the rest of
 //! Memoria for size. Nothing in here knows a memory, a store or a query; nothing is `unsafe`.
 
+pub mod among;
 pub mod best;
 pub mod bits;
 pub mod bm25;
+pub mod checksum;
 pub mod postings;

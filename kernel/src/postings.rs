@@ -64,9 +64,9 @@ impl Iterator for Postings<'_> {
     }
 }
 
-/// How many of a list's postings are in a set.
-pub fn count(list: &[u8], set: &Bits) -> u32 {
-    Postings::new(list).filter(|(vid, _)| set.has(*vid)).count() as u32
+/// Appends those of a list's postings that are in a set.
+pub fn members(list: &[u8], set: &Bits, members: &mut Vec<(u32, u16)>) {
+    members.extend(Postings::new(list).filter(|(vid, _)| set.has(*vid)));
 }
 
 /// What each version's length takes from its words: most memories are short, and theirs is looked up.
@@ -87,14 +87,38 @@ impl Norms {
     }
 }
 
-/// Adds a list's BM25 weights to the scores of the versions in the set. `lens` and `scores` are by vid; what
-/// they do not reach is passed over.
-pub fn add_scores(list: &[u8], idf: f32, set: &Bits, lens: &[u32], norms: &Norms, scores: &mut [f32]) {
-    for (vid, frequency) in Postings::new(list) {
-        if set.has(vid)
-            && let (Some(len), Some(score)) = (lens.get(vid as usize), scores.get_mut(vid as usize))
-        {
-            *score += bm25::weight(idf, frequency, norms.of(*len));
+/// Where scores are added up: of the vids from `first` on, with the lengths of their texts.
+pub struct Scoring<'a> {
+    pub first: u32,
+    pub lens: &'a [u32],
+    pub scores: &'a mut [f32],
+    pub norms: &'a Norms,
+}
+
+// Not generic, so that both loops are compiled here.
+impl Scoring<'_> {
+    /// Adds the BM25 weights of those of a list's postings that are in the set.
+    pub fn add_list(&mut self, list: &[u8], set: &Bits, idf: f32) {
+        for (vid, frequency) in Postings::new(list) {
+            if set.has(vid) {
+                self.add(vid, frequency, idf);
+            }
+        }
+    }
+
+    /// Adds the BM25 weights of these postings.
+    pub fn add_members(&mut self, members: &[(u32, u16)], idf: f32) {
+        for (vid, frequency) in members {
+            self.add(*vid, *frequency, idf);
+        }
+    }
+
+    /// What `lens` and `scores` do not reach is passed over.
+    #[inline]
+    fn add(&mut self, vid: u32, frequency: u16, idf: f32) {
+        let at = vid.wrapping_sub(self.first) as usize;
+        if let (Some(len), Some(score)) = (self.lens.get(at), self.scores.get_mut(at)) {
+            *score += bm25::weight(idf, frequency, self.norms.of(*len));
         }
     }
 }

@@ -2,19 +2,21 @@
 //! filter, and their neighbours. It counts and pre-selects; the ranking that people see is `search/`'s.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use memoria_kernel::best::best;
 use memoria_kernel::bits::Bits;
 use memoria_kernel::bm25;
-use memoria_kernel::postings::{self, Norms, Postings};
+use memoria_kernel::postings::{self, Norms, Postings, Scoring};
 use roaring::RoaringBitmap;
 
-use super::Inner;
+use super::columns::Wanted;
+use super::pieces::{Pieces, Sheet, is_wanted};
 use super::terms::term_id;
 use crate::error::Result;
-use crate::model::{Match, Query, Time};
+use crate::model::{Filter, Kind, Match, MemoryId, Query, Time};
 
 /// A candidate, by its local number.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,35 +45,47 @@ pub(super) struct List<'a> {
 }
 
 pub(super) fn candidates(
-    inner: &Inner,
+    pieces: &Pieces,
     state: &RoaringBitmap,
     query: &Query,
     (live, tokens): (u32, u64),
     now: Time,
 ) -> Result<Matches> {
-    let next_vid = inner.columns.next_vid();
+    let (next_vid, sheet) = (pieces.next_vid(), pieces.sheet()?);
     let in_state = bits(state, next_vid);
-    let lists = query.terms.iter().map(|term| inner.lists(term_id(&term.text))).collect::<Result<Vec<_>>>()?;
-    let document_frequencies: Vec<u32> =
-        lists.iter().map(|pieces| pieces.iter().map(|list| count(list, state, &in_state)).sum()).collect();
+    let lists = query.terms.iter().map(|term| pieces.lists(term_id(&term.text))).collect::<Result<Vec<_>>>()?;
 
-    let average_len = tokens as f32 / live.max(1) as f32;
-    let norms = Norms::new(average_len);
-    let mut scores = vec![0f32; next_vid as usize];
-    for ((pieces, term), df) in lists.iter().zip(&query.terms).zip(&document_frequencies) {
-        let idf = bm25::idf(live, *df) * term.weight;
-        for list in pieces {
-            postings::add_scores(&list.bytes, idf, &in_state, inner.columns.lens(), &norms, &mut scores);
+    let norms = Norms::new(tokens as f32 / live.max(1) as f32);
+    let (mut scores, mut members) = (vec![0f32; next_vid as usize], Vec::new());
+    let mut document_frequencies = Vec::with_capacity(lists.len());
+    for (lists, term) in lists.iter().zip(&query.terms) {
+        // A word's weight depends on how many versions of the state have it: lists of which some do not count are
+        // read once, for that, and their postings kept until it is known.
+        members.clear();
+        let (whole, part): (Vec<&List>, Vec<&List>) =
+            lists.iter().partition(|list| state.contains_range(list.first..list.next));
+        part.iter().for_each(|list| postings::members(&list.bytes, &in_state, &mut members));
+        let df = whole.iter().map(|list| list.count).sum::<u32>() + members.len() as u32;
+        let idf = bm25::idf(live, df) * term.weight;
+        for list in whole {
+            scoring(&sheet, list.first, &norms, &mut scores).add_list(&list.bytes, &in_state, idf);
         }
+        let mut rest = members.as_slice();
+        for list in part {
+            let (here, after) = rest.split_at(rest.partition_point(|(vid, _)| *vid < list.next));
+            scoring(&sheet, list.first, &norms, &mut scores).add_members(here, idf);
+            rest = after;
+        }
+        document_frequencies.push(df);
     }
-    let wanted = inner.columns.wanted(&query.filter, now);
-    let best = best(&scores, query.limit, &|vid| wanted.has(vid));
+    let wanted = sheet.wanted(&query.filter, now);
+    let best = best(&scores, query.limit, &|vid| is_wanted(&wanted, vid));
 
-    let around: Vec<Vec<(i8, u32)>> = best
-        .iter()
-        .map(|vid| inner.columns.around(*vid, query.around, |other| in_state.has(other) && wanted.is_alive(other)))
-        .collect();
-    let mut matches = frequencies(inner, &lists, best.iter().chain(around.iter().flatten().map(|(_, vid)| vid)));
+    let is_there = |other| in_state.has(other) && sheet.of(other).is_alive(other, now);
+    let around = best.iter().map(|vid| pieces.around(&sheet, *vid, query.around, is_there));
+    let around = around.collect::<Result<Vec<Vec<(i8, u32)>>>>()?;
+    let vids = best.iter().chain(around.iter().flatten().map(|(_, vid)| vid));
+    let mut matches = frequencies(&sheet, &lists, next_vid, vids);
     let found = best
         .iter()
         .zip(around)
@@ -84,12 +98,11 @@ pub(super) fn candidates(
     Ok(Matches { document_frequencies, found })
 }
 
-/// How many of a list's postings are in the state.
-fn count(list: &List, state: &RoaringBitmap, in_state: &Bits) -> u32 {
-    if list.first < list.next && state.contains_range(list.first..list.next) {
-        return list.count;
-    }
-    postings::count(&list.bytes, in_state)
+/// Where a piece's scores are added up.
+fn scoring<'a>(sheet: &'a Sheet, first: u32, norms: &'a Norms, scores: &'a mut [f32]) -> Scoring<'a> {
+    let columns = sheet.of(first);
+    let scores = scores.get_mut(first as usize..columns.next() as usize).unwrap_or_default();
+    Scoring { first, lens: &columns.lens, scores, norms }
 }
 
 /// A state's versions as plain bits.
@@ -110,11 +123,16 @@ impl Frequencies {
     }
 }
 
-fn frequencies<'a>(inner: &Inner, lists: &[Vec<List>], vids: impl Iterator<Item = &'a u32>) -> Frequencies {
+fn frequencies<'a>(
+    sheet: &Sheet,
+    lists: &[Vec<List>],
+    next_vid: u32,
+    vids: impl Iterator<Item = &'a u32>,
+) -> Frequencies {
     let vids: Vec<u32> = vids.copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let blank = |vid: &u32| Match { len: inner.columns.len_of(*vid), frequencies: vec![0; lists.len()] };
+    let blank = |vid: &u32| Match { len: sheet.of(*vid).len_of(*vid), frequencies: vec![0; lists.len()] };
     let mut matches: Vec<Match> = vids.iter().map(blank).collect();
-    let set = Bits::of(vids.iter().map(|vid| (*vid, *vid)), inner.columns.next_vid());
+    let set = Bits::of(vids.iter().map(|vid| (*vid, *vid)), next_vid);
     for (number, pieces) in lists.iter().enumerate() {
         for (at, frequency) in pieces.iter().flat_map(|list| postings::frequencies(&list.bytes, &vids, &set)) {
             matches[at].frequencies[number] = frequency;
@@ -124,13 +142,66 @@ fn frequencies<'a>(inner: &Inner, lists: &[Vec<List>], vids: impl Iterator<Item 
 }
 
 /// The vids of the state that contain every one of the terms; none when there are no terms.
-pub(super) fn containing(inner: &Inner, state: &RoaringBitmap, terms: &[String]) -> Result<RoaringBitmap> {
+pub(super) fn containing(pieces: &Pieces, state: &RoaringBitmap, terms: &[String]) -> Result<RoaringBitmap> {
     let mut all: Option<RoaringBitmap> = None;
     for term in terms {
-        let pieces = inner.lists(term_id(term))?;
+        let lists = pieces.lists(term_id(term))?;
         let holds: RoaringBitmap =
-            pieces.iter().flat_map(|list| Postings::new(&list.bytes)).map(|(vid, _)| vid).collect();
+            lists.iter().flat_map(|list| Postings::new(&list.bytes)).map(|(vid, _)| vid).collect();
         all = Some(all.map_or_else(|| state & &holds, |all| all & &holds));
     }
     Ok(all.unwrap_or_default())
+}
+
+/// The versions of a state, newest first by `observed_at`, then by memory id; `limit` 0 is all.
+pub(super) fn newest(pieces: &Pieces, state: &RoaringBitmap, offset: u32, limit: u32) -> Result<Vec<u32>> {
+    let sheet = pieces.sheet()?;
+    let mut all: Vec<(Reverse<Time>, u32)> = Vec::with_capacity(state.len() as usize);
+    for columns in &sheet.0 {
+        all.extend(state.range(columns.first..columns.next()).map(|vid| (Reverse(columns.observed_at(vid)), vid)));
+    }
+    let start = (offset as usize).min(all.len());
+    let end = if limit == 0 { all.len() } else { start.saturating_add(limit as usize).min(all.len()) };
+    if start == end {
+        return Ok(Vec::new());
+    }
+    // Ids are read only of those that can be on the page: everything as old as its first and its last one.
+    let newest = all.select_nth_unstable(start).1.0;
+    let oldest = all.select_nth_unstable(end - 1).1.0;
+    let newer = all.iter().filter(|(at, _)| *at < newest).count();
+    all.retain(|(at, _)| (newest..=oldest).contains(at));
+    all.sort_unstable();
+    let mut sorted = Vec::with_capacity(all.len());
+    for tied in all.chunk_by(|a, b| a.0 == b.0) {
+        let vids: Vec<u32> = tied.iter().map(|(_, vid)| *vid).collect();
+        if let [vid] = vids[..] {
+            sorted.push(vid);
+            continue;
+        }
+        let mut tied: Vec<(MemoryId, u32)> = pieces.ids_or_zeros(&vids)?.into_iter().zip(vids).collect();
+        tied.sort_unstable();
+        sorted.extend(tied.into_iter().map(|(_, vid)| vid));
+    }
+    Ok(sorted.get(start - newer..end - newer).unwrap_or_default().to_vec())
+}
+
+/// The versions of the state that pass the filter and have not expired.
+pub(super) fn filter(pieces: &Pieces, state: &RoaringBitmap, filter: &Filter, now: Time) -> Result<RoaringBitmap> {
+    let sheet = pieces.sheet()?;
+    let wanted = sheet.wanted(filter, now);
+    let of_piece = |wanted: &Wanted| {
+        let vids = state.range(wanted.columns.first..wanted.columns.next());
+        vids.filter(|vid| wanted.has(*vid)).collect::<Vec<u32>>()
+    };
+    Ok(wanted.iter().flat_map(of_piece).collect())
+}
+
+pub(super) fn by_kind(pieces: &Pieces, state: &RoaringBitmap) -> Result<Vec<(Kind, u32)>> {
+    let mut counts = [0u32; Kind::ALL.len()];
+    for columns in &pieces.sheet()?.0 {
+        for vid in state.range(columns.first..columns.next()) {
+            counts[columns.class_of(vid).kind as usize] += 1;
+        }
+    }
+    Ok(Kind::ALL.iter().copied().zip(counts).filter(|(_, count)| *count > 0).collect())
 }

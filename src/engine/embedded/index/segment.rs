@@ -1,310 +1,287 @@
-//! A piece of the index on disk: the lists and columns of a range of vids, written once, never changed, read by
-//! position. Whatever is read is checked first: lists and dictionary pages by page, the rest at open.
+//! A piece of the index on disk: everything about a range of vids, written once, never changed, read by position.
+//! Whatever is read is checked first: lists and pages when they are read, what stays in memory at open.
 //!
-//! Layout: lists in the order of their terms, dictionary pages, columns, fences (the first term of each page),
-//! trailer. Integers are little-endian. Another layout, or another analysis of text, is another [`FORMAT`].
+//! Layout: the dictionary with its lists, the key runs, the columns page by page, the vocabulary, the head (where all
+//! that is, fences and filters), and the head's place. Integers are little-endian, keys big-endian. Another layout,
+//! or another analysis of text, is another [`FORMAT`].
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use memoria_kernel::postings::{Growing, Postings};
 use roaring::RoaringBitmap;
 
 use super::Watermark;
-use super::terms::{TermId, mix};
+use super::columns::Columns;
+use super::dictionary::Dictionary;
+use super::file::{Pages, Sink, Source, remove};
+use super::keys::{MEMORY_BYTES, SESSION_BYTES, TEXT_BYTES, VERSION_BYTES};
+use super::runs::Run;
+use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
 use crate::model::canon::{Reader, Writer};
+use crate::model::{MemoryId, Time, VersionId};
 
 /// Raise it with every change of this layout, of the columns, or of what `lexical::analyse` makes of a text.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 const MAGIC: u64 = u64::from_le_bytes(*b"memoidx\n");
-const ENTRY_BYTES: usize = 32;
-/// A page is read and checked at once: small enough to read for one term, large enough that fences are few.
-const PAGE_ENTRIES: usize = 64;
-const PAGE_BYTES: usize = PAGE_ENTRIES * ENTRY_BYTES + 8;
-const TRAILER_BYTES: usize = 88;
+const END_BYTES: u64 = 16;
 
-/// Where a term's list is.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry {
-    pub term: TermId,
-    offset: u64,
-    len: u32,
-    pub count: u32,
-    pub last: u32,
-    checksum: u32,
+/// What a segment keeps of each version, in the order of the vids; the number is the place in `Head::columns`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    Ids,
+    VersionIds,
+    Firsts,
+    Class,
+    Tags,
+    ObservedAt,
+    Lens,
+    /// Not by vid: vid and time of those that expire.
+    ExpiresAt,
+}
+
+impl Column {
+    pub const ALL: [Self; 8] = [
+        Self::Ids,
+        Self::VersionIds,
+        Self::Firsts,
+        Self::Class,
+        Self::Tags,
+        Self::ObservedAt,
+        Self::Lens,
+        Self::ExpiresAt,
+    ];
+
+    pub const fn record_bytes(self) -> usize {
+        match self {
+            Self::Ids => 16,
+            Self::VersionIds => 32,
+            Self::Firsts | Self::Class | Self::Tags | Self::Lens => 4,
+            Self::ObservedAt => 8,
+            Self::ExpiresAt => 12,
+        }
+    }
+}
+
+/// What of a segment stays in memory.
+pub struct Head {
+    pub dictionary: Dictionary,
+    pub memories: Run<MEMORY_BYTES>,
+    pub versions: Run<VERSION_BYTES>,
+    pub texts: Run<TEXT_BYTES>,
+    pub sessions: Run<SESSION_BYTES>,
+    pub columns: [Pages; Column::ALL.len()],
+    /// Where the vocabulary is, and how long.
+    pub vocabulary: (u64, u64),
+    /// Of these versions nothing but the ids is known any more.
+    pub erased: RoaringBitmap,
 }
 
 /// An open segment.
 pub struct Segment {
-    file: File,
-    pub path: PathBuf,
+    pub source: Source,
     /// The vids that it covers.
     pub first: u32,
     pub next: u32,
-    pub bytes: u64,
-    dictionary: u64,
-    terms: u64,
-    fences: Vec<TermId>,
-    /// Offset, length and checksum of the columns.
-    columns: (u64, u64, u64),
-}
-
-/// A hash that tells damage, not malice: 8 bytes a step.
-fn checksum(bytes: &[u8]) -> u64 {
-    let step = |hash: u64, word: u64| (hash.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut hash = step(0, bytes.len() as u64);
-    let mut words = bytes.chunks_exact(8);
-    for word in &mut words {
-        hash = step(hash, word.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
-    }
-    mix(words.remainder().iter().fold(hash, |hash, byte| step(hash, u64::from(*byte))))
-}
-
-fn damaged(path: &Path) -> Error {
-    Error::corrupt(format!("the search index is damaged ({}); it is rebuilt from the store", path.display()))
+    pub head: Head,
+    /// What questions need, from the first one on until the index rests.
+    columns: Mutex<Option<Arc<Columns>>>,
+    firsts: Mutex<Option<Arc<Vec<u32>>>>,
 }
 
 impl Segment {
-    /// Writes the lists (in rising order of term) and columns of the vids from `first` to before `next`.
+    /// Writes a segment of the vids from `first` to before `next`, and opens it. It is there as a whole or not at all.
     pub fn write(
         folder: &Path,
         truth: &Watermark,
         (first, next): (u32, u32),
-        columns: &[u8],
-        lists: impl FnMut(&mut dyn FnMut(TermId, &Growing) -> Result<()>) -> Result<()>,
+        content: impl FnOnce(&mut Sink) -> Result<Head>,
     ) -> Result<Self> {
         let path = folder.join(format!("{first}-{next}.segment"));
         let unready = path.with_extension("unready");
-        let written = Self::write_file(&unready, truth, (first, next), columns, lists).and_then(|()| {
+        let written = Sink::create(&unready).and_then(|mut sink| {
+            let head = content(&mut sink)?;
+            let at = sink.at;
+            sink.write_checked(&head.encode(truth, (first, next))?)?;
+            let len = sink.at - at - 8;
+            sink.write(&len.to_le_bytes())?;
+            sink.write(&MAGIC.to_le_bytes())?;
+            sink.sync()?;
             let failed = |error: std::io::Error| Error::io(format_args!("name {}", path.display()), &error);
             fs::rename(&unready, &path).map_err(failed)
         });
         if let Err(error) = written {
             // Half a file is of no use, least of all on a full disk; one that cannot be removed goes at opening.
-            let _ = fs::remove_file(&unready);
+            remove(&unready);
             return Err(error);
         }
-        Self::open(&path, truth)?.ok_or_else(|| damaged(&path))
-    }
-
-    fn write_file(
-        unready: &Path,
-        truth: &Watermark,
-        (first, next): (u32, u32),
-        columns: &[u8],
-        mut lists: impl FnMut(&mut dyn FnMut(TermId, &Growing) -> Result<()>) -> Result<()>,
-    ) -> Result<()> {
-        let failed = |error: std::io::Error| Error::io(format_args!("write {}", unready.display()), &error);
-        let mut out = BufWriter::with_capacity(1 << 16, File::create(unready).map_err(failed)?);
-        let (mut entries, mut fences, mut end) = (Writer::default(), Writer::default(), 0u64);
-        let mut terms = 0u64;
-        lists(&mut |term, list| {
-            if terms.is_multiple_of(PAGE_ENTRIES as u64) {
-                fences.u64(term);
-            }
-            entries.u64(term).u64(end).u32(list.bytes.len() as u32).u32(list.count).u32(list.last);
-            entries.u32(checksum(&list.bytes) as u32);
-            end += list.bytes.len() as u64;
-            terms += 1;
-            out.write_all(&list.bytes).map_err(failed)
-        })?;
-        for page in entries.0.chunks(PAGE_ENTRIES * ENTRY_BYTES) {
-            out.write_all(page).and_then(|()| out.write_all(&checksum(page).to_le_bytes())).map_err(failed)?;
-        }
-        let mut trailer = Writer::default();
-        trailer.u64(MAGIC).u64(FORMAT).fixed(&truth.store_id).u64(truth.generation).u32(first).u32(next);
-        trailer.u64(end).u64(terms).u64(columns.len() as u64).u64(checksum(columns));
-        trailer.u64(checksum(&[&fences.0[..], &trailer.0].concat()));
-        out.write_all(columns).and_then(|()| out.write_all(&fences.0)).map_err(failed)?;
-        out.write_all(&trailer.0).map_err(failed)?;
-        out.into_inner().map_err(|error| failed(error.into_error()))?.sync_all().map_err(failed)?;
-        Ok(())
+        Self::open(&path, truth)?.ok_or_else(|| {
+            Error::corrupt(format!("{} cannot be read back as it was written: check the disk", path.display()))
+        })
     }
 
     /// Opens a segment; `None` when it is not whole, or of another store or format.
     pub fn open(path: &Path, truth: &Watermark) -> Result<Option<Self>> {
-        let failed = |error: std::io::Error| Error::io(format_args!("read {}", path.display()), &error);
-        let file = File::open(path).map_err(failed)?;
-        let bytes = file.metadata().map_err(failed)?.len();
-        let Some(trailer_at) = bytes.checked_sub(TRAILER_BYTES as u64) else { return Ok(None) };
-        let mut trailer = [0; TRAILER_BYTES];
-        read_at(&file, &mut trailer, trailer_at).map_err(failed)?;
-        let mut from = Reader(&trailer);
-        if from.u64()? != MAGIC || from.u64()? != FORMAT || from.fixed(16)? != truth.store_id {
-            return Ok(None);
-        }
-        if from.u64()? != truth.generation {
+        let source = Source::open(path)?;
+        let Some(end) = source.bytes.checked_sub(END_BYTES) else { return Ok(None) };
+        let bytes = source.read(end, END_BYTES)?;
+        let mut from = Reader(&bytes);
+        let (len, magic) = (from.u64()?, from.u64()?);
+        let at = end.checked_sub(len.saturating_add(8));
+        let Some(at) = at.filter(|_| magic == MAGIC) else { return Ok(None) };
+        let Ok(bytes) = source.checked(at, len) else { return Ok(None) };
+        let mut from = Reader(&bytes);
+        if from.u64()? != FORMAT || from.fixed(16)? != truth.store_id || from.u64()? != truth.generation {
             return Ok(None);
         }
         let (first, next) = (from.u32()?, from.u32()?);
-        let (dictionary, terms) = (from.u64()?, from.u64()?);
-        let (columns_len, columns_sum, sum) = (from.u64()?, from.u64()?, from.u64()?);
-        let pages = terms.div_ceil(PAGE_ENTRIES as u64);
-        // Every number is checked against the file's length before it is believed: pages have a checksum and a fence.
-        let parts = [dictionary, terms.saturating_mul(ENTRY_BYTES as u64), pages.saturating_mul(16), columns_len];
-        if parts.iter().fold(0u64, |sum, part| sum.saturating_add(*part)) != trailer_at || first >= next {
-            return Ok(None);
+        let Some(head) = Head::decode(from, at)? else { return Ok(None) };
+        let vids = u64::from(next.saturating_sub(first));
+        let is_whole = Column::ALL.iter().zip(head.columns).all(|(column, pages)| {
+            let is_by_vid = *column != Column::ExpiresAt;
+            pages.at.saturating_add(pages.bytes(column.record_bytes())) <= at && (!is_by_vid || pages.records == vids)
+        });
+        let (columns, firsts) = Default::default();
+        Ok((is_whole && first < next).then_some(Self { source, first, next, head, columns, firsts }))
+    }
+
+    /// The columns, from memory if they were asked for before.
+    pub fn columns(&self) -> Result<Arc<Columns>> {
+        let mut kept = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(columns) = &*kept {
+            return Ok(Arc::clone(columns));
         }
-        let fences_at = trailer_at - pages * 8;
-        let mut sealed = vec![0; (bytes - fences_at) as usize - 8];
-        read_at(&file, &mut sealed, fences_at).map_err(failed)?;
-        if checksum(&sealed) != sum {
-            return Ok(None);
+        let mut columns = Columns::new(self.first, self.vocabulary()?);
+        columns.class = self.all(Column::Class, |from| from.u32())?;
+        columns.tags = self.all(Column::Tags, |from| from.u32())?;
+        columns.observed_at = self.all(Column::ObservedAt, |from| Ok(from.time()?.0))?;
+        columns.lens = self.all(Column::Lens, |from| from.u32())?;
+        columns.expires_at = self.all(Column::ExpiresAt, |from| Ok((from.u32()?, from.time()?)))?;
+        let columns = Arc::new(columns);
+        *kept = Some(Arc::clone(&columns));
+        Ok(columns)
+    }
+
+    /// The vid of the first version of each version's memory.
+    pub fn firsts(&self) -> Result<Arc<Vec<u32>>> {
+        let mut kept = self.firsts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(firsts) = &*kept {
+            return Ok(Arc::clone(firsts));
         }
-        let fences = sealed[..(pages * 8) as usize].chunks_exact(8);
-        let fences = fences.map(|term| Reader(term).u64()).collect::<Result<_>>()?;
-        let columns = (fences_at - columns_len, columns_len, columns_sum);
-        Ok(Some(Self { file, path: path.to_owned(), first, next, bytes, dictionary, terms, fences, columns }))
+        let firsts = Arc::new(self.all(Column::Firsts, |from| from.u32())?);
+        *kept = Some(Arc::clone(&firsts));
+        Ok(firsts)
     }
 
-    /// What `Columns::decode` reads.
-    pub fn columns(&self) -> Result<Vec<u8>> {
-        let (offset, len, sum) = self.columns;
-        let bytes = self.bytes_at(offset, len)?;
-        if checksum(&bytes) == sum { Ok(bytes) } else { Err(damaged(&self.path)) }
+    /// Lets go of what can be read again.
+    pub fn rest(&self) {
+        *self.columns.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.firsts.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// A term's postings: bytes and count.
-    pub fn list(&self, term: TermId) -> Result<Option<(Vec<u8>, u32)>> {
-        let Some(page) = self.fences.partition_point(|first| *first <= term).checked_sub(1) else { return Ok(None) };
-        let entries = self.page(page)?;
-        let Ok(at) = entries.binary_search_by_key(&term, |entry| entry.term) else { return Ok(None) };
-        let entry = entries[at];
-        let bytes = self.bytes_at(entry.offset, u64::from(entry.len))?;
-        self.check(&entry, &bytes)?;
-        Ok(Some((bytes, entry.count)))
+    pub fn vocabulary(&self) -> Result<Vocabulary> {
+        let (at, len) = self.head.vocabulary;
+        Vocabulary::decode(&self.source.checked(at, len)?)
     }
 
-    fn page(&self, page: usize) -> Result<Vec<Entry>> {
-        let len = (self.terms as usize - page * PAGE_ENTRIES).min(PAGE_ENTRIES) * ENTRY_BYTES;
-        let bytes = self.bytes_at(self.dictionary + (page * PAGE_BYTES) as u64, len as u64 + 8)?;
-        let (entries, sum) = bytes.split_at(len);
-        if checksum(entries).to_le_bytes() != sum {
-            return Err(damaged(&self.path));
-        }
-        entries.chunks_exact(ENTRY_BYTES).map(entry).collect()
+    /// Calls `visit` with the records of page after page of a column.
+    pub fn each(&self, column: Column, visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+        self.head.columns[column as usize].each(&self.source, column.record_bytes(), visit)
     }
 
-    fn check(&self, entry: &Entry, bytes: &[u8]) -> Result<()> {
-        if checksum(bytes) as u32 == entry.checksum { Ok(()) } else { Err(damaged(&self.path)) }
-    }
-
-    fn bytes_at(&self, offset: u64, len: u64) -> Result<Vec<u8>> {
-        if offset.saturating_add(len) > self.bytes {
-            return Err(damaged(&self.path));
-        }
-        let mut bytes = vec![0; len as usize];
-        read_at(&self.file, &mut bytes, offset).map_err(|_| damaged(&self.path))?;
-        Ok(bytes)
-    }
-
-    /// Reads all lists, in rising order of term.
-    pub fn lists(&self) -> Lists<'_> {
-        Lists { segment: self, page: 0, entries: Vec::new().into_iter(), bytes: Vec::new(), start: 0 }
-    }
-}
-
-fn entry(bytes: &[u8]) -> Result<Entry> {
-    let mut from = Reader(bytes);
-    Ok(Entry {
-        term: from.u64()?,
-        offset: from.u64()?,
-        len: from.u32()?,
-        count: from.u32()?,
-        last: from.u32()?,
-        checksum: from.u32()?,
-    })
-}
-
-/// The lists of a segment one after the other; a page's lists stand together, and are read at once.
-pub struct Lists<'a> {
-    segment: &'a Segment,
-    page: usize,
-    entries: std::vec::IntoIter<Entry>,
-    bytes: Vec<u8>,
-    start: u64,
-}
-
-impl Lists<'_> {
-    /// The next term and its postings.
-    pub fn next(&mut self) -> Result<Option<(Entry, &[u8])>> {
-        let segment = self.segment;
-        if self.entries.len() == 0 {
-            if self.page == segment.fences.len() {
-                return Ok(None);
+    fn all<T>(&self, column: Column, read: impl Fn(&mut Reader) -> Result<T>) -> Result<Vec<T>> {
+        let mut all = Vec::with_capacity(self.head.columns[column as usize].records as usize);
+        self.each(column, &mut |_, records| {
+            let mut from = Reader(records);
+            while !from.0.is_empty() {
+                all.push(read(&mut from)?);
             }
-            let entries = segment.page(self.page)?;
-            let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(None) };
-            let end = last.offset.saturating_add(u64::from(last.len));
-            self.start = first.offset;
-            self.bytes = segment.bytes_at(first.offset, end.saturating_sub(first.offset))?;
-            self.page += 1;
-            self.entries = entries.into_iter();
-        }
-        let Some(entry) = self.entries.next() else { return Ok(None) };
-        let from = entry.offset.wrapping_sub(self.start) as usize;
-        let bytes = self.bytes.get(from..from.saturating_add(entry.len as usize));
-        let bytes = bytes.ok_or_else(|| damaged(&segment.path))?;
-        segment.check(&entry, bytes)?;
-        Ok(Some((entry, bytes)))
+            Ok(())
+        })?;
+        Ok(all)
     }
-}
 
-/// Writes adjacent segments as one, without the postings of the vids in `gone`.
-pub fn merge(
-    folder: &Path,
-    truth: &Watermark,
-    parts: &[Arc<Segment>],
-    columns: &[u8],
-    gone: &RoaringBitmap,
-) -> Result<Segment> {
-    let range = (parts.first().map_or(0, |part| part.first), parts.last().map_or(0, |part| part.next));
-    Segment::write(folder, truth, range, columns, |emit| {
-        let mut sources: Vec<Lists> = parts.iter().map(|part| part.lists()).collect();
-        let mut heads: Vec<Option<(Entry, Vec<u8>)>> = vec![None; sources.len()];
-        let pull = |source: &mut Lists| source.next().map(|list| list.map(|(entry, bytes)| (entry, bytes.to_vec())));
-        for (head, source) in heads.iter_mut().zip(&mut sources) {
-            *head = pull(source)?;
-        }
-        while let Some(term) = heads.iter().flatten().map(|(entry, _)| entry.term).min() {
-            let mut joined = Growing::default();
-            for (head, source) in heads.iter_mut().zip(&mut sources) {
-                if let Some((entry, bytes)) = head.take_if(|(entry, _)| entry.term == term) {
-                    joined.append(&bytes, entry.count, entry.last);
-                    *head = pull(source)?;
-                }
-            }
-            if !gone.is_empty() {
-                let mut kept = Growing::default();
-                let left = Postings::new(&joined.bytes).filter(|(vid, _)| !gone.contains(*vid));
-                left.for_each(|(vid, frequency)| kept.push(vid, frequency));
-                joined = kept;
-            }
-            if joined.count > 0 {
-                emit(term, &joined)?;
+    /// What a column says of these vids, which rise and are all of this segment.
+    pub fn some<T>(&self, column: Column, vids: &[u32], read: impl Fn(&[u8]) -> T, out: &mut Vec<T>) -> Result<()> {
+        let (record_bytes, pages) = (column.record_bytes(), &self.head.columns[column as usize]);
+        let per_page = Pages::per_page(record_bytes);
+        let place = |vid: &u32| u64::from(*vid - self.first);
+        for same_page in vids.chunk_by(|a, b| place(a) / per_page == place(b) / per_page) {
+            let page = same_page.first().map_or(0, |vid| place(vid) / per_page);
+            let records = pages.page(&self.source, record_bytes, page)?;
+            for vid in same_page {
+                let at = (place(vid) % per_page) as usize * record_bytes;
+                let record = records.get(at..at + record_bytes).ok_or_else(|| self.source.damaged())?;
+                out.push(read(record));
             }
         }
         Ok(())
-    })
-}
-
-#[cfg(unix)]
-fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> std::io::Result<()> {
-    while !bytes.is_empty() {
-        let read = std::os::windows::fs::FileExt::seek_read(file, bytes, offset)?;
-        if read == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        bytes = &mut bytes[read..];
-        offset += read as u64;
     }
-    Ok(())
+
+    /// The memories' ids of these vids.
+    pub fn ids(&self, vids: &[u32], out: &mut Vec<MemoryId>) -> Result<()> {
+        let id = |record: &[u8]| {
+            let mut id = [0; 16];
+            id.copy_from_slice(record);
+            MemoryId(id)
+        };
+        self.some(Column::Ids, vids, id, out)
+    }
+
+    pub fn version_ids(&self, vids: &[u32], out: &mut Vec<VersionId>) -> Result<()> {
+        let id = |record: &[u8]| {
+            let mut id = [0; 32];
+            id.copy_from_slice(record);
+            VersionId(id)
+        };
+        self.some(Column::VersionIds, vids, id, out)
+    }
+}
+
+impl Head {
+    fn encode(&self, truth: &Watermark, (first, next): (u32, u32)) -> Result<Vec<u8>> {
+        let mut out = Writer::default();
+        out.u64(FORMAT).fixed(&truth.store_id).u64(truth.generation).u32(first).u32(next);
+        self.dictionary.encode(&mut out);
+        self.memories.encode(&mut out);
+        self.versions.encode(&mut out);
+        self.texts.encode(&mut out);
+        self.sessions.encode(&mut out);
+        for pages in &self.columns {
+            out.u64(pages.at).u64(pages.records);
+        }
+        out.u64(self.vocabulary.0).u64(self.vocabulary.1);
+        let mut erased = Vec::new();
+        self.erased.serialize_into(&mut erased).map_err(|source| Error::io("write a bitmap", &source))?;
+        out.bytes(&erased);
+        Ok(out.0)
+    }
+
+    /// `None` when a part would lie beyond `end`.
+    fn decode(mut from: Reader, end: u64) -> Result<Option<Self>> {
+        let dictionary = Dictionary::decode(&mut from)?;
+        let (memories, versions) = (Run::decode(&mut from, end)?, Run::decode(&mut from, end)?);
+        let (texts, sessions) = (Run::decode(&mut from, end)?, Run::decode(&mut from, end)?);
+        let mut columns = [Pages::default(); Column::ALL.len()];
+        for pages in &mut columns {
+            *pages = Pages { at: from.u64()?, records: from.u64()? };
+        }
+        let vocabulary = (from.u64()?, from.u64()?);
+        let Ok(erased) = RoaringBitmap::deserialize_from(from.bytes()?) else { return Ok(None) };
+        from.end()?;
+        let (Some(memories), Some(versions), Some(texts), Some(sessions)) = (memories, versions, texts, sessions)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Self { dictionary, memories, versions, texts, sessions, columns, vocabulary, erased }))
+    }
+}
+
+/// A time as a record of a column.
+pub fn expiry_record(vid: u32, at: Time) -> [u8; 12] {
+    let mut record = [0; 12];
+    record[..4].copy_from_slice(&vid.to_le_bytes());
+    record[4..].copy_from_slice(&at.0.to_le_bytes());
+    record
 }

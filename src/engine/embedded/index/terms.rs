@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use memoria_kernel::checksum::mix;
+
 /// A term, by a 64-bit hash of its text: entries of one size, no strings to keep or compare. Two words of one
 /// store share a hash with a probability of n²/2^65, which is 1 in 70 million for a million different words.
 pub type TermId = u64;
@@ -13,15 +15,6 @@ pub fn term_id(term: &str) -> TermId {
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     mix(hash)
-}
-
-/// The finaliser of MurmurHash3: every bit of the result depends on every bit of the input.
-pub fn mix(mut hash: u64) -> u64 {
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^ (hash >> 33)
 }
 
 /// Term ids are hashes already.

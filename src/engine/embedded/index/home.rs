@@ -1,0 +1,75 @@
+//! The folder of an index: what is found in it at opening, and what is taken out of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Watermark;
+use super::file::remove;
+use super::segment::Segment;
+use crate::error::{Error, Result};
+
+/// Where the segments are, and of what store.
+pub struct Home {
+    pub folder: PathBuf,
+    pub truth: Watermark,
+}
+
+impl Home {
+    /// The longest unbroken row of whole segments of this store; everything else in the folder goes.
+    pub fn open(folder: &Path, truth: Watermark) -> Result<(Self, Vec<Arc<Segment>>)> {
+        let home = Self { folder: folder.to_owned(), truth };
+        let failed = |error: std::io::Error| Error::io(format_args!("open {}", folder.display()), &error);
+        if folder.is_file() {
+            remove(folder);
+        }
+        fs::create_dir_all(folder).map_err(failed)?;
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            match Segment::open(&path, &truth) {
+                Ok(Some(segment)) => found.push(segment),
+                _ => remove(&path),
+            }
+        }
+        // An index that knows vids which truth has not given out belongs to another past of this store.
+        if found.iter().any(|segment| segment.next > truth.next_vid) {
+            found.clear();
+            home.clear()?;
+        }
+        // A merge that was cut short leaves a segment beside the parts that it was made of: take the longest.
+        found.sort_by_key(|segment| (segment.first, std::cmp::Reverse(segment.next)));
+        let (mut segments, mut next) = (Vec::new(), 0);
+        for segment in found {
+            if segment.first != next {
+                remove(&segment.source.path);
+                continue;
+            }
+            next = segment.next;
+            segments.push(Arc::new(segment));
+        }
+        Ok((home, segments))
+    }
+
+    /// Removes every file.
+    pub fn clear(&self) -> Result<()> {
+        let failed = |error: std::io::Error| Error::io(format_args!("clear {}", self.folder.display()), &error);
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Makes it last that files were renamed and removed.
+    #[cfg(unix)]
+    pub fn sync(&self) -> Result<()> {
+        let failed = |error: std::io::Error| Error::io(format_args!("sync {}", self.folder.display()), &error);
+        fs::File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    }
+
+    /// There, the file system does it of itself.
+    #[cfg(not(unix))]
+    pub fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+}
