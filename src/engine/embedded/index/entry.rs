@@ -48,6 +48,11 @@ pub struct Words {
 }
 
 impl Words {
+    /// By what the index knows each word.
+    pub fn keys(&self) -> impl Iterator<Item = u64> {
+        self.frequencies.iter().map(|(term, _)| *term)
+    }
+
     pub fn of(text: &str) -> Self {
         let words = lexical::analyse(text);
         let mut ids: Vec<TermId> = words.terms.iter().map(|term| term_id(term)).collect();

@@ -253,8 +253,10 @@ impl Pieces {
 
     pub fn ids(&self, vids: &[u32]) -> Result<Vec<MemoryId>> {
         let ids = self.ids_or_zeros(vids)?;
-        let gap = ids.iter().position(|id| id.0 == [0; 16]).and_then(|at| vids.get(at));
-        gap.map_or(Ok(ids), |vid| Err(unknown(*vid)))
+        // An id of zeros is odd, but only a gap has a version id of zeros.
+        let zeros = vids.iter().zip(&ids).filter(|(_, id)| id.0 == [0; 16]);
+        zeros.map(|(vid, _)| self.version_ids(&[*vid])).try_for_each(|known| known.map(drop))?;
+        Ok(ids)
     }
 
     /// Of vids in any order, fast where they rise; zeros for gaps.
