@@ -1,10 +1,10 @@
 //! What the tools about branches, diffs and histories say, letter by letter.
 
 use memoria::model::{Masked, NameKind};
-use memoria::wire::message::{Branches, Mode, Response, Snapshots};
+use memoria::wire::message::{Branches, Corrected, Listed, Mode, Point, Purged, Response, Snapshots, Stored};
 use serde_json::{Value, json};
 
-use crate::backend::Agent;
+use crate::backend::{Agent, shaped};
 use crate::samples;
 
 /// The reply of a tool when the daemon answers this.
@@ -172,6 +172,80 @@ async fn outcomes_that_write_nothing_say_what_to_do() {
     let result =
         reply("memory_resolve", json!({}), moved(memoria::wire::message::Moved { masked, ..samples::moved() })).await;
     assert!(text(&result).contains("Masked before anything was kept: GitHub token (1)."), "{}", text(&result));
+}
+
+#[tokio::test]
+async fn what_is_done_on_a_branch_or_asked_of_another_state_says_so() {
+    let one = || shaped(samples::fixed(1, "a fact"));
+    let branch = || samples::name("try/one");
+    let stored = Stored {
+        branch: branch(),
+        stored: one(),
+        is_duplicate: false,
+        similar: Vec::new(),
+        masked: Vec::new(),
+        commit: None,
+    };
+    let corrected = Corrected {
+        branch: branch(),
+        memory: one(),
+        before: "x".to_owned(),
+        is_unchanged: true,
+        masked: Vec::new(),
+        commit: None,
+    };
+    let listed = |name: Option<&str>| {
+        let point = Point { name: name.map(samples::name), ..samples::state("main", 0xab, 1) };
+        Response::Listed(Listed { point, memories: Vec::new(), total: 0 })
+    };
+    for (tool, arguments, response, sentence) in [
+        (
+            "memory_store",
+            json!({"content": "x"}),
+            Response::Stored(stored),
+            "Stored memory 01010101 on branch try/one (semantic, T3, global).",
+        ),
+        (
+            "memory_correct",
+            json!({"memory_id": "a", "new_content": "x"}),
+            Response::Corrected(corrected),
+            "Memory 01010101 says that already on branch try/one; nothing was written.",
+        ),
+        ("memory_list", json!({}), listed(Some("main")), "No memories found."),
+        ("memory_list", json!({}), listed(Some("try/one")), "No memories found in try/one."),
+        ("memory_list", json!({}), listed(None), "No memories found in commit abababababab."),
+    ] {
+        assert_eq!(text(&reply(tool, arguments, response).await), sentence, "{tool}");
+    }
+}
+
+#[tokio::test]
+async fn forgetting_names_the_way_back_and_erasing_says_that_there_is_none() {
+    let purged = Purged {
+        branch: samples::name("main"),
+        safety: Some(samples::name("auto/purge/1")),
+        erased_versions: 0,
+        erased_memories: 0,
+        removed: vec![shaped(samples::fixed(1, "a fact"))],
+        removed_total: 1,
+        missing: Vec::new(),
+        commit: None,
+    };
+    let erased = Purged {
+        safety: None,
+        erased_versions: 3,
+        erased_memories: 1,
+        removed: vec![],
+        removed_total: 0,
+        ..purged.clone()
+    };
+    let result = reply("memory_purge", json!({"memory_id": "a"}), Response::Purged(purged)).await;
+    let end = "\nThe state before is snapshot auto/purge/1: memory_rollback with name auto/purge/1 goes back to it.";
+    assert!(text(&result).ends_with(end), "{}", text(&result));
+    let result = reply("memory_purge", json!({"memory_id": "a", "erase": true}), Response::Purged(erased)).await;
+    let sentence = "Erased 1 memory, 3 versions in all: gone from every branch, version, index and file; history keeps \
+                    that there was something. This cannot be taken back.";
+    assert_eq!(text(&result), sentence);
 }
 
 #[tokio::test]

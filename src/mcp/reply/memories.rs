@@ -141,7 +141,7 @@ pub fn purged(purged: &Purged) -> Reply {
     let fit = purged.removed.iter().take_while(|shaped| room.take([*shaped])).count();
     let structured = json!({
         "branch": purged.branch.as_str(), "removed": value::list(&purged.removed[..fit], value::memory),
-        "total": total, "missing": purged.missing, "safety": purged.safety.as_ref().map(Name::as_str),
+        "total": total, "missing": value::list(&purged.missing, |id| visible(id).into()), "safety": purged.safety.as_ref().map(Name::as_str),
         "erased_memories": purged.erased_memories, "erased_versions": purged.erased_versions,
         "commit": value::commit_id(purged.commit),
     });
