@@ -173,7 +173,8 @@ settings! {
     }
     /// What agents see.
     mcp: Mcp {
-        /// The tools that an agent is shown: "core" has those of daily work, "full" all. Every tool answers when called.
+        /// The tools that an agent is shown: "core" has those of daily work, "full" has all. Every tool answers when
+        /// it is called.
         profile: Profile = Profile::Core;
     }
     /// What is kept out of the memory.

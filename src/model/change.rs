@@ -67,8 +67,9 @@ pub enum Plan {
     /// Three-way merge (`merge.rs`) of that commit, which becomes the second parent. Under [`Rule::Fail`] a conflict
     /// without resolution makes no commit and leaves a merge in progress on the branch ([`Pending`]).
     Merge { theirs: CommitId, rule: Rule, resolutions: Vec<Resolution> },
-    /// The change from `base` (the merge bases where `None`) to `theirs`, of the memories `only` (of all where empty), by
-    /// the same three-way function; no second parent, about `theirs`. Under [`Rule::Fail`] a conflict makes no commit.
+    /// The change from `base` (the merge bases where `None`) to `theirs`, of the memories `only` (of all where
+    /// empty), by the same three-way function; no second parent, about `theirs`. Under [`Rule::Fail`] a conflict makes
+    /// no commit.
     Graft { base: Option<CommitId>, theirs: CommitId, only: Vec<MemoryId>, rule: Rule },
     /// What these commits changed is taken back, newest first; the new commit is about them (the first 64). A merge
     /// among [`Selection::Commits`] means all that it brought (against its first parent); under [`Selection::By`] it
@@ -268,7 +269,7 @@ pub struct Merged {
     pub merge: CommitId,
     /// Nothing is left to merge.
     pub is_all: bool,
-    /// The commit that took that merge back (a revert, an undo, a rollback behind it), if that still stands: reverting it
-    /// brings back what the merge had brought.
+    /// The commit that took that merge back (a revert, an undo, a rollback behind it), if that still stands: reverting
+    /// it brings back what the merge had brought.
     pub undone_by: Option<CommitId>,
 }

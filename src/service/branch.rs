@@ -80,7 +80,8 @@ impl<E: Engine> Service<E> {
         Ok(self.engine.apply(caller.op, write).await?.names)
     }
 
-    /// A snapshot is not deleted as a branch by a slip, nor the other way round. What is not there is the engine's to say.
+    /// A snapshot is not deleted as a branch by a slip, nor the other way round. What is not there is the engine's to
+    /// say.
     pub(super) async fn must_be(&self, change: &NameChange, kind: NameKind) -> Result<()> {
         let name = match change {
             NameChange::Create { .. } => return Ok(()),
