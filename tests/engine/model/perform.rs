@@ -1,0 +1,550 @@
+//! Each action, done: on the engine, and as the model has it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use memoria::engine::conformance::samples;
+use memoria::engine::{Engine, Erase};
+use memoria::error::ErrorKind;
+use memoria::model::{
+    Change, Choice, CommitFilter, CommitId, Expect, Later, Memory, MemoryId, Name, NameChange, NameKind, OriginFilter,
+    Plan, Progress, ProjectId, Protection, Resolution, Rule, Selection, Source, Trust, Verb, Version, VersionId, Work,
+    Write,
+};
+use proptest::prelude::*;
+
+use super::action::{Action, Edit, Expected, Naming, Said, Side, Step, Turn, Where, Whose};
+use super::bench::{Bench, Reply, Sent, applied, ask, fault};
+use super::compare::{self, WORDS, locate};
+use super::plans::{Forecast, fields, wanted};
+use super::world::{Done, Order, World};
+use super::{Checked, met, met_often};
+
+/// More branches than this make nothing rarer likelier.
+const BRANCHES_MAX: usize = 6;
+
+impl Bench {
+    pub async fn take(&mut self, turn: Turn) -> Checked {
+        let Turn { session, action } = turn;
+        self.world.now = self.world.now.plus_ms((self.made % 3) as i64);
+        if !self.world.is_living(&self.sessions[session].branch) {
+            self.sessions[session].branch = Name::main();
+        }
+        match action {
+            Action::Write { steps, safety } => {
+                let changes = steps.iter().filter_map(|step| self.step(session, step)).collect();
+                let write = self.write(session, Verb::Store, Work::Changes(changes));
+                self.change(session, safe(write, safety)).await?;
+            }
+            Action::Branch { from } => self.create(session, NameKind::Branch, from).await?,
+            Action::Snapshot { at } => self.create(session, NameKind::Snapshot, at).await?,
+            Action::Name { name, what } => self.rename(session, name, what).await?,
+            Action::Checkout(n) => {
+                let branches = self.world.living(Some(NameKind::Branch));
+                self.sessions[session].branch = branches[n % branches.len()].clone();
+            }
+            Action::Merge { .. } | Action::Resolve(_) | Action::Conclude | Action::Abort => {
+                self.merging(session, action).await?;
+            }
+            Action::Pick { .. } | Action::PickCommit { .. } | Action::Apply { .. } => {
+                self.pick(session, action).await?
+            }
+            Action::Reset(_) | Action::RollBack { .. } | Action::Revert { .. } | Action::RevertMerge => {
+                self.go_back(session, action).await?;
+            }
+            Action::Undo | Action::Redo => self.undo(session, matches!(action, Action::Undo)).await?,
+            Action::SendAgain(n) => self.send_again(n).await?,
+            Action::Acknowledge(n) => self.acknowledge(n).await?,
+            Action::Erase(memories) => self.erase(session, &memories).await?,
+            Action::Compact => self.compact().await?,
+            Action::Reopen { is_index_lost } => {
+                if is_index_lost {
+                    self.engine().rest().await.map_err(fault)?;
+                    met("index lost");
+                }
+                self.reopen(is_index_lost)?;
+            }
+            Action::Crash(at_step) => self.crash_at = Some(at_step),
+            Action::Rest => self.engine().rest().await.map_err(fault)?,
+        }
+        compare::everything(self).await
+    }
+
+    pub async fn end(mut self) -> Checked {
+        for check in self.engine().verify().await.map_err(fault)? {
+            prop_assert!(check.problems.is_empty(), "{:?}", check);
+        }
+        self.reopen(true)?;
+        compare::everything(&mut self).await
+    }
+
+    fn branch(&self, session: usize) -> Name {
+        self.sessions[session].branch.clone()
+    }
+
+    fn head(&self, session: usize) -> usize {
+        self.world.head(&self.sessions[session].branch)
+    }
+
+    fn memory(&mut self, session: usize, said: &Said) -> Memory {
+        let mut memory = samples::memory(&text(said.text));
+        let now = self.world.now;
+        (memory.id, memory.created_at, memory.observed_at) = (self.fresh_id(), now, now);
+        memory.project = (said.project > 0).then(|| ProjectId::new(format!("project {}", said.project)).unwrap());
+        memory.tags = (0..3).filter(|n| said.tags & 1 << n != 0).map(tag).collect();
+        memory.metadata = metadata([(0, said.metadata % 3), (1, said.metadata / 3)]);
+        memory.origin.agent = self.sessions[session].author.agent.clone();
+        if said.is_tool {
+            (memory.origin.source, memory.origin.tool) = (Source::Tool, Some("grep".into()));
+        }
+        memory
+    }
+
+    /// Mostly one that is live on the session's branch.
+    fn some_memory(&self, session: usize, n: usize) -> Option<MemoryId> {
+        let live: Vec<MemoryId> = self.world.state(self.head(session)).keys().copied().collect();
+        let list = if n % 5 > 0 && !live.is_empty() { &live } else { &self.world.known };
+        (!list.is_empty()).then(|| list[n / 5 % list.len()])
+    }
+
+    fn step(&mut self, session: usize, step: &Step) -> Option<Change> {
+        let expect = |id: MemoryId, expected: Expected| match (expected, self.world.state(self.head(session)).get(&id))
+        {
+            (Expected::Live, _) => Expect::Live,
+            (Expected::Seen, Some(version)) => Expect::Version(version.id),
+            (Expected::Seen | Expected::Stale, _) => Expect::Version(VersionId([3; 32])),
+        };
+        Some(match step {
+            Step::Store(said) => Change::Store(self.memory(session, said)),
+            Step::Purge { memory, expect: expected } => {
+                let id = self.some_memory(session, *memory)?;
+                Change::Remove { id, expect: expect(id, *expected) }
+            }
+            Step::Correct { memory, edit, expect: expected } => {
+                let id = self.some_memory(session, *memory)?;
+                let expect = expect(id, *expected);
+                let live = self.world.state(self.head(session)).get(&id).map(|version| version.memory.clone());
+                let old = live.unwrap_or_else(|| Memory { id, ..samples::memory("never was") });
+                let memory = Memory { observed_at: self.world.now, ..edited(old, *edit) };
+                Change::Replace { memory, expect }
+            }
+        })
+    }
+
+    /// A write that does nothing but this to the names.
+    async fn name(&mut self, session: usize, change: NameChange, refused: Option<ErrorKind>) -> Checked<bool> {
+        let mut write = self.write(session, Verb::Store, Work::Changes(vec![]));
+        (write.branch, write.names) = (Name::main(), vec![change.clone()]);
+        let op = samples::op();
+        let reply = self.send(op, &Sent::Write(Box::new(write.clone()))).await?;
+        if let Some(kind) = refused {
+            prop_assert_eq!(reply.map_err(|error| error.kind), Err(kind), "{:?}", change);
+            return Ok(false);
+        }
+        let applied = applied(reply)?;
+        prop_assert_eq!(applied.names.len(), 1);
+        self.world.done.push(Done { op, order: Order::Write(Box::new(write), Box::new(applied)) });
+        Ok(true)
+    }
+
+    async fn create(&mut self, session: usize, kind: NameKind, from: Where) -> Checked {
+        let is_branch = kind == NameKind::Branch;
+        if is_branch && self.world.living(Some(kind)).len() >= BRANCHES_MAX {
+            return Ok(());
+        }
+        let commit = locate(self, from).await?;
+        let name: Name = format!("{}{}", if is_branch { "branch" } else { "snap" }, self.number()).parse().unwrap();
+        let change = NameChange::Create { name: name.clone(), kind, commit: self.world.commits[commit].id, note: None };
+        self.name(session, change, None).await?;
+        self.world.create(name.clone(), kind, commit);
+        if is_branch {
+            self.sessions[session].branch = name;
+        }
+        Ok(())
+    }
+
+    async fn rename(&mut self, session: usize, n: usize, what: Naming) -> Checked {
+        let is_deleted = matches!(what, Naming::Restore);
+        let fits = |name: &&Name| self.world.names[*name].is_deleted == is_deleted;
+        let names: Vec<Name> = self.world.names.keys().filter(fits).cloned().collect();
+        let Some(name) = names.get(n % names.len().max(1)).cloned() else { return Ok(()) };
+        let Standing { kind, protection } = Standing::of(&self.world, &name);
+        let is_held = name == Name::main() || protection == Protection::MergesOnly;
+        match what {
+            Naming::Rename => {
+                let new: Name = format!("renamed{}", self.number()).parse().unwrap();
+                let change = NameChange::Rename { name: name.clone(), new: new.clone() };
+                let refused = (name == Name::main()).then_some(ErrorKind::Denied);
+                if self.name(session, change, refused).await? {
+                    let standing = self.world.names.remove(&name).unwrap();
+                    self.world.names.insert(new.clone(), standing);
+                    for session in &mut self.sessions {
+                        let own = [&mut session.done, &mut session.undone].into_iter().flatten().map(|(name, _)| name);
+                        own.chain([&mut session.branch]).filter(|own| **own == name).for_each(|own| *own = new.clone());
+                    }
+                }
+            }
+            Naming::Delete => {
+                let refused = is_held.then_some(ErrorKind::Denied);
+                if self.name(session, NameChange::Delete { name: name.clone() }, refused).await? {
+                    let standing = self.world.names.get_mut(&name).unwrap();
+                    (standing.is_deleted, standing.waiting) = (true, None);
+                }
+            }
+            Naming::Restore => {
+                self.name(session, NameChange::Restore { name: name.clone() }, None).await?;
+                self.world.names.get_mut(&name).unwrap().is_deleted = false;
+                met("name restored");
+            }
+            Naming::Protect | Naming::Open if kind == NameKind::Branch => {
+                let is_open = matches!(what, Naming::Open);
+                let protection = if is_open { Protection::Open } else { Protection::MergesOnly };
+                self.name(session, NameChange::Protect { name: name.clone(), protection }, None).await?;
+                self.world.names.get_mut(&name).unwrap().protection = protection;
+            }
+            Naming::Protect | Naming::Open => {}
+            Naming::Clash => {
+                let commit = self.world.commits[self.world.head(&name)].id;
+                let change = NameChange::Create { name, kind, commit, note: None };
+                self.name(session, change, Some(ErrorKind::Conflict)).await?;
+                met("name taken");
+            }
+        }
+        Ok(())
+    }
+
+    async fn merging(&mut self, session: usize, action: Action) -> Checked {
+        let branch = self.branch(session);
+        let waiting = self.world.names[&branch].waiting.clone();
+        match (action, waiting) {
+            (Action::Merge { theirs, rule, safety }, None) => {
+                let theirs = locate(self, theirs).await?;
+                let plan = Plan::Merge { theirs: self.world.commits[theirs].id, rule, resolutions: vec![] };
+                self.merge(session, theirs, plan, rule, safety).await
+            }
+            (Action::Merge { .. } | Action::Conclude, Some(merge)) => {
+                let (theirs, rule) = (self.world.commits[merge.theirs].id, Rule::Fail);
+                let plan = Plan::Merge { theirs, rule, resolutions: merge.resolutions };
+                self.merge(session, merge.theirs, plan, rule, false).await?;
+                if self.world.names[&branch].waiting.is_none() {
+                    met("merge in progress concluded");
+                }
+                Ok(())
+            }
+            (Action::Resolve(choices), waiting) => {
+                let resolutions = waiting.as_ref().map_or(vec![], |_| self.resolutions(&branch, &choices));
+                let progress = Progress::Resolve(resolutions.clone());
+                let is_waiting = waiting.is_some();
+                self.progress(session, progress, is_waiting).await?;
+                if let Some(merge) = &mut self.world.names.get_mut(&branch).unwrap().waiting {
+                    merge.resolutions.extend(resolutions);
+                }
+                Ok(())
+            }
+            (Action::Abort, waiting) => {
+                self.progress(session, Progress::Abort, waiting.is_some()).await?;
+                if waiting.is_some() {
+                    met("merge in progress given up");
+                }
+                self.world.names.get_mut(&branch).unwrap().waiting = None;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn progress(&mut self, session: usize, progress: Progress, is_waiting: bool) -> Checked {
+        let write = Write { progress, ..self.write(session, Verb::Merge, Work::Changes(vec![])) };
+        let op = samples::op();
+        let reply = self.send(op, &Sent::Write(Box::new(write.clone()))).await?;
+        if !is_waiting {
+            prop_assert_eq!(reply.map_err(|error| error.kind), Err(ErrorKind::NotFound));
+            return Ok(());
+        }
+        let applied = applied(reply)?;
+        prop_assert_eq!(applied.commit, None);
+        self.world.done.push(Done { op, order: Order::Write(Box::new(write), Box::new(applied)) });
+        Ok(())
+    }
+
+    /// Answers to some of the conflicts of the merge in progress.
+    fn resolutions(&self, branch: &Name, choices: &[(usize, Side)]) -> Vec<Resolution> {
+        let waiting = self.world.names[branch].waiting.clone().unwrap();
+        let (theirs, resolutions) = (self.world.commits[waiting.theirs].id, waiting.resolutions);
+        let plan = Plan::Merge { theirs, rule: Rule::Fail, resolutions };
+        let clashes = self.world.forecast(self.world.head(branch), &plan).conflicts;
+        let mut settled = BTreeMap::new();
+        for (n, side) in choices {
+            let Some(clash) = clashes.get(n % clashes.len().max(1)) else { continue };
+            let one = clash.ours.as_ref().or(clash.theirs.as_ref()).map(|version| version.memory.clone());
+            let base = clash.bases[0].as_ref().map(|version| version.id);
+            let choice = match (side, one) {
+                // Where the bases differ nobody can say which is meant.
+                (Side::Base, _) if clash.bases.iter().all(|other| other.as_ref().map(|v| v.id) == base) => Choice::Base,
+                (Side::Text(n), Some(memory)) => {
+                    Choice::Memory(Box::new(Memory { text: text(*n), observed_at: self.world.now, ..memory }))
+                }
+                (Side::Ours, _) => Choice::Ours,
+                _ => Choice::Theirs,
+            };
+            let version = |version: &Option<Version>| version.as_ref().map(|version| version.id);
+            let (ours, theirs) = (version(&clash.ours), version(&clash.theirs));
+            settled.insert(clash.id, Resolution { id: clash.id, ours, theirs, choice });
+        }
+        settled.into_values().collect()
+    }
+
+    async fn merge(&mut self, session: usize, theirs: usize, plan: Plan, rule: Rule, safety: bool) -> Checked {
+        let head = self.head(session);
+        let (is_behind, is_reverted) = (self.world.ancestors(theirs).contains(&head), self.has_reverted_merge(head));
+        let write = safe(self.write(session, Verb::Merge, Work::Plan(plan)), safety);
+        let forecast = self.plan(session, write).await?;
+        met_often("fields of both sides", u64::from(forecast.blended));
+        met_often("conflict settled one by one", u64::from(forecast.settled));
+        if forecast.is_merged {
+            met("merge of what was merged");
+            return Ok(());
+        }
+        if is_behind {
+            met("merge of a descendant");
+        }
+        if forecast.bases.len() > 1 {
+            met("merge with several bases");
+        }
+        if is_reverted {
+            met("merge after a reverted merge");
+        }
+        match (forecast.conflicts.len(), rule) {
+            (1.., _) => met("merge in progress"),
+            (0, Rule::Fail) => met("merge without conflicts"),
+            (0, _) => met("conflict settled by rule"),
+        }
+        Ok(())
+    }
+
+    fn has_reverted_merge(&self, head: usize) -> bool {
+        let (verbs, line) = (&self.world.commits, self.world.line(head));
+        let reverts = line.iter().filter(|commit| [Verb::Revert, Verb::Undo].contains(&verbs[**commit].verb));
+        line.iter().any(|commit| verbs[*commit].parents.len() == 2) && reverts.count() > 0
+    }
+
+    async fn pick(&mut self, session: usize, action: Action) -> Checked {
+        let ids = |bench: &Self, state: usize, numbers: &[usize]| -> Vec<MemoryId> {
+            let live: Vec<MemoryId> = bench.world.state(state).keys().copied().collect();
+            let some: BTreeSet<_> = numbers.iter().filter_map(|n| live.get(n % live.len().max(1))).copied().collect();
+            some.into_iter().collect()
+        };
+        let (verb, base, theirs, only, rule) = match action {
+            Action::Pick { memories, from, rule } => {
+                let from = locate(self, from).await?;
+                (Verb::Pick, None, from, ids(self, from, &memories), rule)
+            }
+            Action::PickCommit { commit, rule } => {
+                let commit = locate(self, commit).await?;
+                let Some(base) = self.world.commits[commit].parents.first() else { return Ok(()) };
+                (Verb::Pick, Some(*base), commit, vec![], rule)
+            }
+            Action::Apply { from, to, memories, rule } => {
+                let (from, to) = (locate(self, from).await?, locate(self, to).await?);
+                (Verb::Apply, Some(from), to, ids(self, to, &memories), rule)
+            }
+            _ => unreachable!(),
+        };
+        let (base, theirs) = (base.map(|base| self.world.commits[base].id), self.world.commits[theirs].id);
+        let plan = Plan::Graft { base, theirs, only, rule };
+        let forecast = self.plan(session, self.write(session, verb, Work::Plan(plan))).await?;
+        met_often("fields of both sides", u64::from(forecast.blended));
+        met("pick");
+        Ok(())
+    }
+
+    async fn go_back(&mut self, session: usize, action: Action) -> Checked {
+        let head = self.head(session);
+        let behind: Vec<usize> = self.world.ancestors(head).into_iter().filter(|commit| *commit > 0).collect();
+        let ids = |bench: &Self, commits: Vec<usize>| -> Vec<CommitId> {
+            commits.into_iter().map(|commit| bench.world.commits[commit].id).collect()
+        };
+        let (verb, plan) = match action {
+            Action::Reset(to) => {
+                let to = locate(self, to).await?;
+                met("rollback");
+                (Verb::Rollback, Plan::Reset { to: self.world.commits[to].id })
+            }
+            Action::RollBack { whose, since, later } => {
+                let mut commits = CommitFilter::default();
+                let mut origin = None;
+                let author = |n: usize| &self.sessions[n].author;
+                match whose {
+                    Whose::Agent(n) => commits.agent = Some(author(n).agent.clone().unwrap_or_else(|| "you".into())),
+                    Whose::Session(n) => commits.session = Some(author(n).session.clone()),
+                    Whose::Tool if since.is_some() => origin = Some(OriginFilter::Named("grep".into())),
+                    Whose::Tool => origin = Some(OriginFilter::Source(Source::Tool)),
+                    Whose::Everybody => {}
+                }
+                let moments: Vec<usize> = if behind.is_empty() { vec![0] } else { behind };
+                commits.since = since.map(|n| self.world.commits[moments[n % moments.len()]].at);
+                (Verb::Rollback, Plan::Invert { what: Selection::By { commits, origin }, later })
+            }
+            Action::Revert { commits, later } if !behind.is_empty() => {
+                let chosen: BTreeSet<usize> = commits.iter().map(|n| behind[n % behind.len()]).collect();
+                let what = Selection::Commits(ids(self, chosen.into_iter().collect()));
+                (Verb::Revert, Plan::Invert { what, later })
+            }
+            _ => {
+                let line = self.world.line(head);
+                let Some(merge) = line.into_iter().find(|commit| self.world.commits[*commit].parents.len() == 2) else {
+                    return Ok(());
+                };
+                met("merge reverted");
+                let what = Selection::Commits(ids(self, vec![merge]));
+                (Verb::Revert, Plan::Invert { what, later: Later::Keep })
+            }
+        };
+        let is_taking = matches!(plan, Plan::Invert { later: Later::Take, .. });
+        let is_stuck = match &plan {
+            Plan::Invert { what, .. } if is_taking => {
+                let plan = Plan::Invert { what: what.clone(), later: Later::Keep };
+                !self.world.forecast(head, &plan).kept.is_empty()
+            }
+            _ => false,
+        };
+        let Forecast { kept, .. } = self.plan(session, self.write(session, verb, Work::Plan(plan))).await?;
+        met_often("memory kept", kept.len() as u64);
+        met_often("memory taken", u64::from(is_stuck));
+        Ok(())
+    }
+
+    /// The session's last operation on its branch is taken back, or the last one that was taken back is done again.
+    async fn undo(&mut self, session: usize, is_undo: bool) -> Checked {
+        let branch = self.branch(session);
+        let Some(own) = self.sessions.get_mut(session) else { return Ok(()) };
+        let stack = if is_undo { &mut own.done } else { &mut own.undone };
+        let Some(place) = stack.iter().rposition(|(name, _)| *name == branch) else { return Ok(()) };
+        let (_, commit) = stack.remove(place);
+        let what = Selection::Commits(vec![self.world.commits[commit].id]);
+        let plan = Plan::Invert { what, later: Later::Keep };
+        let verb = if is_undo { Verb::Undo } else { Verb::Redo };
+        self.plan(session, self.write(session, verb, Work::Plan(plan))).await?;
+        met(if is_undo { "undo" } else { "redo" });
+        Ok(())
+    }
+
+    async fn send_again(&mut self, n: usize) -> Checked {
+        let Some(done) = self.world.done.get(n % self.world.done.len().max(1)).cloned() else { return Ok(()) };
+        met("replay");
+        let (sent, first) = match done.order {
+            Order::Write(write, applied) => (Sent::Write(write), Reply::Applied(applied)),
+            Order::Erase(erase, erased) => (Sent::Erase(erase), Reply::Erased(erased)),
+        };
+        let again = ask(self.engine(), done.op, &sent).await.map_err(fault)?;
+        prop_assert!(again.is_replay(), "{sent:?} was done twice");
+        prop_assert_eq!(again.first(), first.first());
+        Ok(())
+    }
+
+    async fn acknowledge(&mut self, n: usize) -> Checked {
+        if self.world.done.is_empty() {
+            return Ok(());
+        }
+        let done = self.world.done.remove(n % self.world.done.len());
+        self.engine().acknowledge(vec![done.op]);
+        self.engine().rest().await.map_err(fault)?;
+        prop_assert_eq!(self.engine().replayed(done.op).await.map_err(fault)?, None);
+        Ok(())
+    }
+
+    async fn erase(&mut self, session: usize, memories: &[usize]) -> Checked {
+        let unknown = self.fresh_id();
+        let chosen: BTreeSet<MemoryId> =
+            memories.iter().map(|n| self.some_memory(session, *n).unwrap_or(unknown)).collect();
+        let ids: Vec<MemoryId> = chosen.into_iter().collect();
+        let (author, at) = (self.sessions[session].author.clone(), self.world.now);
+        let sent = Sent::Erase(Erase { ids: ids.clone(), author: author.clone(), note: None, at });
+        let op = samples::op();
+        let Reply::Erased(erased) = self.send(op, &sent).await?.map_err(fault)? else { unreachable!() };
+        let is_there = |id: &&MemoryId| self.world.known.contains(id) && !self.world.erased.contains(id);
+        let (there, missing): (Vec<MemoryId>, Vec<MemoryId>) = ids.iter().partition(is_there);
+        prop_assert_eq!(erased.memories as usize, there.len());
+        let versions: usize = there.iter().map(|id| self.world.versions[id].len()).sum();
+        prop_assert_eq!(erased.versions as usize, versions);
+        prop_assert_eq!(erased.missing.iter().copied().collect::<BTreeSet<_>>(), missing.into_iter().collect());
+        let mut touched = self.world.living(Some(NameKind::Branch));
+        touched.retain(|name| there.iter().any(|id| self.world.state(self.world.head(name)).contains_key(id)));
+        let found: BTreeMap<Name, CommitId> = erased.commits.iter().cloned().collect();
+        prop_assert_eq!(found.keys().cloned().collect::<Vec<_>>(), touched);
+        for (branch, commit) in &found {
+            let mut state = wanted(self.world.state(self.world.head(branch)));
+            state.retain(|id, _| !there.contains(id));
+            self.grow(branch, *commit, &state, None, &author, Verb::Erase).await?;
+        }
+        self.world.erase(&there);
+        met_often("erased", there.len() as u64);
+        let Sent::Erase(order) = sent else { unreachable!() };
+        self.world.done.push(Done { op, order: Order::Erase(order, erased) });
+        Ok(())
+    }
+
+    async fn compact(&mut self) -> Checked {
+        self.world.now = self.world.now.plus_ms(1);
+        let deleted = self.world.names.values().filter(|standing| standing.is_deleted).count();
+        let compacted = self.engine().compact(self.world.now).await.map_err(fault)?;
+        let forgotten = self.world.compact();
+        met_often("forgotten by compaction", forgotten as u64);
+        prop_assert_eq!((compacted.commits as usize, compacted.names as usize), (forgotten, deleted));
+        Ok(())
+    }
+}
+
+/// What a name is, taken out of the world.
+struct Standing {
+    kind: NameKind,
+    protection: Protection,
+}
+
+impl Standing {
+    fn of(world: &World, name: &Name) -> Self {
+        let standing = &world.names[name];
+        Self { kind: standing.kind, protection: standing.protection }
+    }
+}
+
+fn safe(write: Write, is_wanted: bool) -> Write {
+    Write { safety: is_wanted.then(|| "safe".parse().unwrap()), ..write }
+}
+
+fn text(n: u8) -> String {
+    let n = usize::from(n);
+    format!("the {} of the {} is number {n}", WORDS[n % WORDS.len()], WORDS[n / 2 % WORDS.len()])
+}
+
+fn tag(n: u8) -> String {
+    ["a", "b", "c"][usize::from(n) % 3].to_owned()
+}
+
+/// Two keys at most, in order; a value of 0 is none.
+fn metadata(wanted: [(u8, u8); 2]) -> String {
+    let there = wanted.iter().filter(|(_, value)| *value > 0);
+    let all: Vec<String> =
+        there.map(|(key, value)| format!("\"{}\":{value}", ["k", "m"][usize::from(*key) % 2])).collect();
+    if all.is_empty() { String::new() } else { format!("{{{}}}", all.join(",")) }
+}
+
+fn edited(mut memory: Memory, edit: Edit) -> Memory {
+    match edit {
+        Edit::Text(n) => memory.text = text(n),
+        Edit::Trust(n) => memory.trust = Trust::from_number(n).unwrap(),
+        Edit::Pin => memory.pinned = !memory.pinned,
+        Edit::Tag(n) => {
+            if !memory.tags.remove(&tag(n)) {
+                memory.tags.insert(tag(n));
+            }
+        }
+        Edit::Field(key, value) => {
+            let fields = fields(&memory);
+            let old =
+                |n: u8| fields.get(["k", "m"][usize::from(n)]).and_then(serde_json::Value::as_u64).unwrap_or(0) as u8;
+            let now = |n: u8| (n, if n == key { value } else { old(n) });
+            memory.metadata = metadata([now(0), now(1)]);
+        }
+    }
+    memory
+}
