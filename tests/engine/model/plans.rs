@@ -261,14 +261,12 @@ fn fate(bases: &[Option<Version>], ours: Option<&Version>, theirs: Option<&Versi
         return Fate::Ours;
     }
     match (ours, theirs) {
-        (Some(ours), Some(theirs)) => {
-            match blend(base.map(|base| &base.memory), &ours.memory, &theirs.memory) {
-                None => Fate::Clash,
-                Some(both) if both.says_the_same(&ours.memory) => Fate::Ours,
-                Some(both) if both.says_the_same(&theirs.memory) => Fate::Theirs,
-                Some(both) => Fate::Both(both),
-            }
-        }
+        (Some(ours), Some(theirs)) => match blend(base.map(|base| &base.memory), &ours.memory, &theirs.memory) {
+            None => Fate::Clash,
+            Some(both) if both.says_the_same(&ours.memory) => Fate::Ours,
+            Some(both) if both.says_the_same(&theirs.memory) => Fate::Theirs,
+            Some(both) => Fate::Both(both),
+        },
         _ => Fate::Clash,
     }
 }
