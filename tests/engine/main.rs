@@ -7,6 +7,7 @@ mod disks;
 mod laws;
 mod model;
 mod power_cut;
+mod sessions;
 
 use std::path::Path;
 
