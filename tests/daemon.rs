@@ -7,6 +7,8 @@ mod support;
 mod hand_over;
 #[path = "daemon/kill9.rs"]
 mod kill9;
+#[path = "daemon/kill9_history.rs"]
+mod kill9_history;
 #[path = "daemon/lifecycle.rs"]
 mod lifecycle;
 #[path = "daemon/restart_under_shim.rs"]

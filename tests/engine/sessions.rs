@@ -192,7 +192,7 @@ async fn judge(engine: &Embedded, n: usize, own: &[&Session], counter: MemoryId)
         let sides = engine.versions(&[commit.removed[0], commit.added[0]]).await.unwrap();
         let [before, after] = [0, 1].map(|side: usize| sides[side].as_ref().unwrap());
         assert_eq!((before.id, after.id), (counter, counter));
-        assert_eq!(before.text.parse::<u64>().unwrap() + 1, after.text.parse().unwrap(), "an update was lost");
+        assert_eq!(before.text.parse::<u64>().unwrap() + 1, after.text.parse::<u64>().unwrap(), "an update was lost");
         counted += 1;
     }
     assert_eq!(counted, own.iter().map(|session| session.counted).sum::<u64>());
