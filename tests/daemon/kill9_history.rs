@@ -251,9 +251,9 @@ fn history_survives_kill9_whole() {
     println!("{rounds} rounds: {met:?}; about {about_us:?} us each");
     let fates: BTreeSet<Fate> = met.keys().map(|(_, fate)| *fate).collect();
     assert!(rounds < 24 || (fates.contains(&Fate::NotDone) && fates.len() > 1), "daemons died too late or too soon");
-    let is_met =
-        |kind: &&str| met.contains_key(&(*kind, Fate::NotDone)) && met.keys().filter(|(k, _)| k == *kind).count() > 1;
-    assert!(rounds < 200 || KINDS.iter().all(|kind| is_met(&kind)), "daemons died too late or too soon");
+    let fates_of = |kind: &str| met.keys().filter(|(other, _)| *other == kind).count();
+    let is_met = |kind: &&str| met.contains_key(&(*kind, Fate::NotDone)) && fates_of(kind) > 1;
+    assert!(rounds < 200 || KINDS.iter().all(is_met), "daemons died too late or too soon");
 }
 
 fn op_of(open: &Open, line: u64) -> OpId {
@@ -262,7 +262,7 @@ fn op_of(open: &Open, line: u64) -> OpId {
 
 async fn say(connection: &mut connect::Connection, serial: u32, op: OpId, request: Request) {
     let ask = Ask { op, attempt: 1, is_replay: false, request };
-    connection.send(serial, ToDaemon::Ask(ask)).await.unwrap();
+    connection.send(serial, &ToDaemon::Ask(ask)).await.unwrap();
 }
 
 /// `None` when the daemon has gone.

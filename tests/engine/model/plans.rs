@@ -61,7 +61,7 @@ impl World {
                     return Forecast { state, is_merged: true, bases: [theirs].into(), ..Forecast::default() };
                 }
                 let bases = self.bases(head, theirs);
-                let states: Vec<&State> = bases.iter().map(|base| self.state(*base)).collect();
+                let states: Vec<&State> = bases.iter().rev().map(|base| self.state(*base)).collect();
                 let merged = three_way(&states, self.state(head), self.state(theirs), &[], *rule, resolutions);
                 Forecast { bases, second_parent: Some(theirs), ..merged }
             }
@@ -71,7 +71,7 @@ impl World {
                     Some(base) => [self.number(base)].into(),
                     None => self.bases(head, theirs),
                 };
-                let states: Vec<&State> = bases.iter().map(|base| self.state(*base)).collect();
+                let states: Vec<&State> = bases.iter().rev().map(|base| self.state(*base)).collect();
                 let merged = three_way(&states, self.state(head), self.state(theirs), only, *rule, &[]);
                 Forecast { bases: if base.is_some() { BTreeSet::new() } else { bases }, ..merged }
             }
@@ -94,33 +94,44 @@ impl World {
             }
         };
         let mut state = self.state(head).clone();
-        let (mut stuck, mut oldest) = (BTreeSet::new(), BTreeMap::new());
+        let (mut open, mut oldest) = (Vec::new(), BTreeMap::new());
         let mut taken_back = Vec::new();
         for commit in selected {
             let mut changes = self.changes(commit);
             if let Selection::By { origin, .. } = what {
                 changes.retain(|id, change| self.is_own(commit, *id, &change.1) && comes_from(origin, change));
             }
-            if !changes.is_empty() {
+            if matches!(what, Selection::Commits(_)) || !changes.is_empty() {
                 taken_back.push(commit);
             }
             for (id, (before, after)) in changes {
-                let now = state.get(&id).cloned();
-                if same(&now, &after) {
-                    put(&mut state, id, before.clone());
-                } else if !same(&now, &before) {
-                    stuck.insert(id);
+                oldest.insert(id, before.clone());
+                open.push((id, before, after));
+            }
+        }
+        // Newest first, and again as long as it helps: of branches that were merged, the newer change may have to wait.
+        loop {
+            let count = open.len();
+            open.retain(|(id, before, after)| {
+                let now = state.get(id).cloned();
+                if same(&now, after) {
+                    put(&mut state, *id, before.clone());
                 }
-                oldest.insert(id, before);
+                !same(&now, after) && !same(&now, before)
+            });
+            if open.len() == count {
+                break;
             }
         }
         let mut kept = BTreeMap::new();
-        for id in stuck {
+        let version = |version: Option<&Version>| version.map(|version| version.id);
+        for id in open.into_iter().map(|(id, ..)| id).collect::<BTreeSet<_>>() {
+            let found = oldest[&id].clone();
             match later {
-                Later::Take => put(&mut state, id, oldest[&id].clone()),
+                Later::Take => put(&mut state, id, found),
+                Later::Keep if version(state.get(&id)) == version(found.as_ref()) => {}
                 Later::Keep => {
-                    let version = |version: &Option<Version>| version.as_ref().map(|version| version.id);
-                    kept.insert(id, (state.get(&id).map(|version| version.id), version(&oldest[&id])));
+                    kept.insert(id, (version(state.get(&id)), version(found.as_ref())));
                 }
             }
         }
@@ -223,7 +234,11 @@ fn three_way(
                 forecast.settled += u32::from(settled.is_some());
                 match (settled.map(|settled| &settled.choice), rule) {
                     (Some(Choice::Base), _) => is(in_bases[0].as_ref()),
-                    (Some(Choice::Memory(memory)), _) => Some(Want::Says((**memory).clone())),
+                    (Some(Choice::Memory(memory)), _) => {
+                        let there = in_bases.iter().map(Option::as_ref).chain([our, their]).flatten();
+                        let known = there.into_iter().find(|version| version.memory.says_the_same(memory));
+                        Some(known.map_or_else(|| Want::Says((**memory).clone()), |known| Want::Is(known.clone())))
+                    }
                     (Some(Choice::Theirs), _) | (None, Rule::Theirs) => is(their),
                     (Some(Choice::Ours), _) | (None, Rule::Ours) => is(our),
                     (None, Rule::Fail) => {
@@ -247,6 +262,15 @@ fn fate(bases: &[Option<Version>], ours: Option<&Version>, theirs: Option<&Versi
         (Some(one), Some(other)) => one.memory.says_the_same(&other.memory),
         (one, other) => one.is_none() && other.is_none(),
     };
+    // What was not touched on one side is the other's, whatever it says; after that only what is said counts.
+    let id = |version: Option<&Version>| version.map(|version| version.id);
+    let is_in_all = |side: Option<&Version>| bases.iter().all(|base| id(base.as_ref()) == id(side));
+    if id(ours) == id(theirs) || is_in_all(theirs) {
+        return Fate::Ours;
+    }
+    if is_in_all(ours) {
+        return Fate::Theirs;
+    }
     if agree(ours, theirs) {
         return Fate::Ours;
     }
