@@ -157,10 +157,10 @@ impl Bench {
     pub async fn change(&mut self, session: usize, write: Write) -> Checked {
         let Work::Changes(changes) = &write.work else { unreachable!() };
         let foreseen = self.world.judge(&write.branch, changes);
-        let protection = self.world.names[&write.branch].protection;
+        let is_shut = self.world.names[&write.branch].protection == Protection::MergesOnly && !changes.is_empty();
         let op = samples::op();
         let reply = self.send(op, &Sent::Write(Box::new(write.clone()))).await?;
-        if protection == Protection::MergesOnly {
+        if is_shut {
             met("refused by protection");
             prop_assert_eq!(reply.map_err(|error| error.kind), Err(ErrorKind::Denied));
             return Ok(());
@@ -202,20 +202,26 @@ impl Bench {
             prop_assert_eq!(reply.map_err(|error| error.kind), Err(ErrorKind::Denied));
             return Ok(Forecast::default());
         }
-        let applied = applied(reply)?;
-        prop_assert_eq!(applied.counts, expected, "{:?}", plan);
         let is_blocked = expected.conflicts > 0;
-        let is_commit = !is_blocked && (forecast.second_parent.is_some() || expected.moved() > 0);
-        prop_assert_eq!(applied.commit.is_some(), is_commit, "{:?}", plan);
         if let Plan::Merge { theirs, resolutions, .. } = &plan {
-            let (theirs, resolutions) = (self.world.number(theirs), resolutions.clone());
+            let theirs = self.world.number(theirs);
             let waiting = &mut self.world.names.get_mut(&write.branch).unwrap().waiting;
             match waiting {
-                _ if is_blocked => *waiting = Some(Waiting { theirs, resolutions }),
-                Some(merge) if merge.theirs == theirs => *waiting = None,
-                _ => {}
+                Some(merge) if merge.theirs != theirs && is_blocked => {
+                    met("another merge in progress");
+                    prop_assert_eq!(reply.map_err(|error| error.kind), Err(ErrorKind::Conflict));
+                    return Ok(forecast);
+                }
+                Some(merge) if merge.theirs != theirs => {}
+                Some(merge) if is_blocked => merge.resolutions.extend(resolutions.clone()),
+                None if is_blocked => *waiting = Some(Waiting { theirs, resolutions: resolutions.clone() }),
+                _ => *waiting = None,
             }
         }
+        let applied = applied(reply)?;
+        prop_assert_eq!(applied.counts, expected, "{:?}", plan);
+        let is_commit = !is_blocked && (forecast.second_parent.is_some() || expected.moved() > 0);
+        prop_assert_eq!(applied.commit.is_some(), is_commit, "{:?}", plan);
         self.settle(session, op, write, applied, &forecast.state, forecast.second_parent).await?;
         Ok(forecast)
     }
@@ -301,13 +307,12 @@ impl Bench {
 
     fn keep_safe(&mut self, write: &Write, applied: &Applied, head: usize) -> Checked {
         let Some(wanted) = &write.safety else { return Ok(()) };
-        let free = (1..).map(|n| if n == 1 { wanted.clone() } else { format!("{wanted}-{n}").parse().unwrap() });
-        let name: Name = free.into_iter().find(|name| !self.world.names.contains_key(name)).unwrap();
+        let made = applied.names.first().map(|made| (made.name.clone(), made.commit));
+        prop_assert_eq!(made.as_ref().map(|made| made.1), Some(self.world.commits[head].id));
+        let name = made.unwrap().0;
+        prop_assert!(name == *wanted || name.as_str().starts_with(&format!("{wanted}-")), "{} for safety", name);
+        prop_assert!(!self.world.names.contains_key(&name), "{} was taken", name);
         met(if name == *wanted { "safety snapshot" } else { "second safety snapshot" });
-        prop_assert_eq!(
-            applied.names.first().map(|made| (&made.name, made.commit)),
-            Some((&name, self.world.commits[head].id))
-        );
         self.world.create(name, NameKind::Snapshot, head);
         Ok(())
     }

@@ -8,6 +8,7 @@ mod bench;
 mod compare;
 mod perform;
 mod plans;
+mod reshape;
 mod world;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ const WORTH_MEETING: &[&str] = &[
     "merge with several bases",
     "fields of both sides",
     "merge in progress",
+    "another merge in progress",
     "merge in progress concluded",
     "merge in progress given up",
     "conflict settled one by one",

@@ -45,8 +45,8 @@ pub struct Past {
 pub struct Standing {
     pub kind: NameKind,
     pub protection: Protection,
-    /// Since when it stood where; the last is where it stands.
-    pub moves: Vec<(Time, usize)>,
+    /// Since when it stood where, and `None` since it was deleted.
+    pub moves: Vec<(Time, Option<usize>)>,
     pub is_deleted: bool,
     pub waiting: Option<Waiting>,
 }
@@ -100,11 +100,12 @@ impl World {
             now,
         };
         world.create(Name::main(), NameKind::Branch, 0);
+        world.names.get_mut(&Name::main()).unwrap().moves[0].0 = Time::MIN;
         world
     }
 
     pub fn create(&mut self, name: Name, kind: NameKind, commit: usize) {
-        let moves = vec![(self.now, commit)];
+        let moves = vec![(self.now, Some(commit))];
         let standing = Standing { kind, protection: Protection::Open, moves, is_deleted: false, waiting: None };
         self.names.insert(name, standing);
     }
@@ -128,7 +129,7 @@ impl World {
 
     /// Where a branch stood at that time.
     pub fn at(&self, name: &Name, time: Time) -> Option<usize> {
-        self.names[name].moves.iter().rev().find(|(since, _)| *since <= time).map(|(_, commit)| *commit)
+        self.names[name].moves.iter().rev().find(|(since, _)| *since <= time)?.1
     }
 
     /// Itself and everything before it.
@@ -172,13 +173,16 @@ impl World {
         }
         self.commits.push(past);
         let now = self.now;
-        self.names.get_mut(branch).unwrap().moves.push((now, number));
+        self.names.get_mut(branch).unwrap().moves.push((now, Some(number)));
         number
     }
 
     pub fn erase(&mut self, ids: &[MemoryId]) {
         for past in &mut self.commits {
             past.state.retain(|id, _| !ids.contains(id));
+        }
+        for merge in self.names.values_mut().filter_map(|standing| standing.waiting.as_mut()) {
+            merge.resolutions.retain(|settled| !ids.contains(&settled.id));
         }
         self.erased.extend(ids);
     }
@@ -246,7 +250,7 @@ impl World {
 
 impl Standing {
     pub fn head(&self) -> usize {
-        self.moves.last().unwrap().1
+        self.moves.iter().rev().find_map(|(_, commit)| *commit).unwrap()
     }
 }
 
