@@ -115,6 +115,8 @@ pub enum Expected {
 /// A revision.
 #[derive(Clone, Copy, Debug)]
 pub enum Where {
+    /// A branch's head.
+    Branch(usize),
     Name(usize),
     Commit(usize),
     /// A branch, a moment before now, by the moments at which commits were made.
@@ -175,14 +177,20 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn anywhere() -> impl Strategy<Value = Where> {
     prop_oneof![
-        5 => any::<usize>().prop_map(Where::Name),
+        4 => any::<usize>().prop_map(Where::Branch),
+        2 => any::<usize>().prop_map(Where::Name),
         3 => any::<usize>().prop_map(Where::Commit),
         1 => (any::<usize>(), any::<usize>()).prop_map(|(name, moment)| Where::At(name, moment)),
     ]
 }
 
+/// Mostly a branch, where something new is likeliest.
+fn source() -> impl Strategy<Value = Where> {
+    prop_oneof![5 => any::<usize>().prop_map(Where::Branch), 1 => anywhere()]
+}
+
 fn rule() -> impl Strategy<Value = Rule> {
-    prop_oneof![3 => Just(Rule::Fail), 1 => Just(Rule::Ours), 1 => Just(Rule::Theirs)]
+    prop_oneof![5 => Just(Rule::Fail), 1 => Just(Rule::Ours), 1 => Just(Rule::Theirs)]
 }
 
 fn later() -> impl Strategy<Value = Later> {
@@ -208,12 +216,12 @@ fn naming() -> impl Strategy<Value = Action> {
 fn merging() -> impl Strategy<Value = Action> {
     let side = prop_oneof![Just(Side::Base), Just(Side::Ours), Just(Side::Theirs), (0..8u8).prop_map(Side::Text)];
     prop_oneof![
-        8 => (anywhere(), rule(), any::<bool>())
+        10 => (source(), rule(), any::<bool>())
             .prop_map(|(theirs, rule, safety)| Action::Merge { theirs, rule, safety }),
-        4 => prop::collection::vec((any::<usize>(), side), 1..5).prop_map(Action::Resolve),
+        6 => prop::collection::vec((any::<usize>(), side), 1..5).prop_map(Action::Resolve),
         4 => Just(Action::Conclude),
         1 => Just(Action::Abort),
-        3 => (numbers(3), anywhere(), rule()).prop_map(|(memories, from, rule)| Action::Pick { memories, from, rule }),
+        3 => (numbers(3), source(), rule()).prop_map(|(memories, from, rule)| Action::Pick { memories, from, rule }),
         2 => (anywhere(), rule()).prop_map(|(commit, rule)| Action::PickCommit { commit, rule }),
         2 => (anywhere(), anywhere(), numbers(2), rule())
             .prop_map(|(from, to, memories, rule)| Action::Apply { from, to, memories, rule }),
@@ -252,13 +260,13 @@ fn upkeep() -> impl Strategy<Value = Action> {
 
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        12 => (prop::collection::vec(step(), 1..4), prop::bool::weighted(0.2))
+        16 => (prop::collection::vec(step(), 1..4), prop::bool::weighted(0.2))
             .prop_map(|(steps, safety)| Action::Write { steps, safety }),
         3 => anywhere().prop_map(|from| Action::Branch { from }),
         2 => anywhere().prop_map(|at| Action::Snapshot { at }),
         2 => naming(),
         5 => any::<usize>().prop_map(Action::Checkout),
-        9 => merging(),
+        12 => merging(),
         5 => going_back(),
         4 => upkeep(),
     ]

@@ -42,14 +42,27 @@ pub async fn state(engine: &Embedded, revision: &Revision, now: Time) -> Checked
     Ok(listing.memories.into_iter().map(|version| (version.memory.id, version)).collect())
 }
 
-/// Everything, after each turn: all heads, and one each of what there is too much of.
-pub async fn everything(bench: &mut Bench) -> Checked {
-    let (world, engine) = (&bench.world, bench.engine());
+/// Which heads are read as a whole.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Heads {
+    All,
+    /// This session's, and one other name.
+    Of(usize),
+}
+
+/// What there is, after each turn: heads, and one each of what there is too much of.
+pub async fn everything(bench: &mut Bench, heads: Heads) -> Checked {
+    let (world, engine, mut rng) = (&bench.world, bench.engine(), Rng(bench.made));
     names(engine, world).await?;
-    for name in world.living(None) {
+    let mut read = world.living(None);
+    if let Heads::Of(session) = heads {
+        let other = read.swap_remove(rng.below(read.len() as u64) as usize);
+        read = vec![bench.sessions[session].branch.clone(), other];
+        read.retain(|name| world.is_living(name));
+    }
+    for name in read {
         at(engine, world, &Revision::Name(name.clone()), world.head(&name)).await?;
     }
-    let mut rng = Rng(bench.made);
     let reachable: Vec<usize> = (0..world.commits.len()).filter(|n| !world.forgotten.contains(n)).collect();
     let mut one_of = |list: &[usize]| list[rng.below(list.len() as u64) as usize];
     let (one, other) = (one_of(&reachable), one_of(&reachable));
@@ -250,8 +263,9 @@ pub async fn locate(bench: &Bench, place: action::Where) -> Checked<usize> {
     let world = &bench.world;
     let of = |list: &[Name], n: usize| list[n % list.len()].clone();
     let (revision, number) = match place {
-        action::Where::Name(n) => {
-            let name = of(&world.living(None), n);
+        action::Where::Branch(n) | action::Where::Name(n) => {
+            let is_branch = matches!(place, action::Where::Branch(_));
+            let name = of(&world.living(is_branch.then_some(NameKind::Branch)), n);
             (Revision::Name(name.clone()), Some(world.head(&name)))
         }
         action::Where::Commit(n) => {

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use super::action::{Action, Edit, Expected, Naming, Said, Step, Turn, Where};
 use super::bench::{Bench, Reply, Sent, applied, ask, fault};
-use super::compare::{self, WORDS, locate};
+use super::compare::{self, Heads, WORDS, locate};
 use super::plans::{fields, wanted};
 use super::world::{Done, Order, World};
 use super::{Checked, met, met_often};
@@ -22,12 +22,27 @@ use super::{Checked, met, met_often};
 const BRANCHES_MAX: usize = 6;
 
 impl Bench {
+    /// A few memories, and a branch for each session: sides that can meet.
+    pub async fn begin(&mut self) -> Checked {
+        let said = (0..4).map(|text| Said { text, project: 0, tags: text, metadata: text, is_tool: text == 3 });
+        let steps = said.map(Step::Store).collect();
+        self.take(Turn { session: 0, action: Action::Write { steps, safety: false } }).await?;
+        for session in 1..3 {
+            self.take(Turn { session, action: Action::Branch { from: Where::Branch(0) } }).await?;
+        }
+        Ok(())
+    }
+
     pub async fn take(&mut self, turn: Turn) -> Checked {
         let Turn { session, action } = turn;
         self.world.now = self.world.now.plus_ms((self.made % 3) as i64);
         if !self.world.is_living(&self.sessions[session].branch) {
             self.sessions[session].branch = Name::main();
         }
+        let is_everybody_s = matches!(
+            action,
+            Action::Erase(_) | Action::Compact | Action::Reopen { .. } | Action::Rest | Action::Name { .. }
+        ) || self.crash_at.is_some();
         match action {
             Action::Write { steps, safety } => {
                 let changes = steps.iter().filter_map(|step| self.step(session, step)).collect();
@@ -65,7 +80,7 @@ impl Bench {
             Action::Crash(at_step) => self.crash_at = Some(at_step),
             Action::Rest => self.engine().rest().await.map_err(fault)?,
         }
-        compare::everything(self).await
+        compare::everything(self, if is_everybody_s { Heads::All } else { Heads::Of(session) }).await
     }
 
     pub async fn end(mut self) -> Checked {
@@ -73,7 +88,7 @@ impl Bench {
             prop_assert!(check.problems.is_empty(), "{:?}", check);
         }
         self.reopen(true)?;
-        compare::everything(&mut self).await
+        compare::everything(&mut self, Heads::All).await
     }
 
     pub fn branch(&self, session: usize) -> Name {

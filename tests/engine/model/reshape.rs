@@ -20,6 +20,12 @@ use super::{Checked, met, met_often};
 
 impl Bench {
     pub async fn merging(&mut self, session: usize, action: Action) -> Checked {
+        let is_waiting = |name: &&Name| self.world.names[*name].waiting.is_some();
+        if !matches!(action, Action::Merge { .. })
+            && let Some(branch) = self.world.living(None).iter().find(is_waiting)
+        {
+            self.sessions[session].branch = branch.clone();
+        }
         let branch = self.branch(session);
         let waiting = self.world.names[&branch].waiting.clone();
         match (action, waiting) {
