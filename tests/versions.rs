@@ -10,8 +10,8 @@ use memoria::error::{ErrorKind, Result};
 use memoria::model::{Filter, Name, OpId, Page, ProjectId, Protection, Rule, SessionId};
 use memoria::service::{Caller, Checkouts, Service};
 use memoria::wire::message::{
-    Blame, Branch, Checkout, ClientKind, Correct, Depth, Diff, Export, Import, List, Log, Merge, Mode, Moved, Place,
-    Purge, PurgeTarget, Retrieve, Row, Show, Snapshot, Store, Target, Undo, View, Way, WhichNames,
+    Blame, Branch, Checkout, ClientKind, Correct, Depth, Diff, Export, Import, List, Log, Lookalikes, Merge, Mode,
+    Moved, Place, Purge, PurgeTarget, Retrieve, Row, Show, Snapshot, Store, Target, Undo, View, Way, WhichNames,
 };
 use tokio::sync::watch;
 
@@ -241,7 +241,8 @@ async fn every_read_can_look_back() {
     }
     assert_eq!(world.here(&mut agent).await, new);
     let from = Some("before".to_owned());
-    let ask = Diff { from, to: None, branch: None, place: Place::Everywhere, filter: Filter::default(), page: ALL };
+    let (place, filter) = (Place::Everywhere, Filter::default());
+    let ask = Diff { from, to: None, branch: None, place, filter, page: ALL, alike: Lookalikes::Find };
     let diff = world.verbs().diff(&next(&mut agent), ask).await.unwrap();
     assert_eq!((diff.counts.added, diff.counts.changed, diff.counts.removed), (1, 1, 0));
 }
