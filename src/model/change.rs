@@ -10,7 +10,8 @@ use super::query::CommitFilter;
 use super::time::Time;
 
 /// One transaction and at most one commit: all of it or none. A write that changes nothing (everything equal,
-/// everything missing) makes no commit, and is still remembered by its operation id.
+/// everything missing) makes no commit, and is still remembered by its operation id. A merge and an undo are remembered
+/// in history too, even where nothing was left for them to change.
 #[derive(Clone, Debug)]
 pub struct Write {
     pub branch: Name,

@@ -49,7 +49,8 @@ impl Checkouts {
         Ok(Self { file: file.to_owned(), inner: Mutex::new(inner) })
     }
 
-    /// The session's branch. Of a new one it is the project's last, and stays that, whoever moves on.
+    /// The session's branch. Of a new one it is the project's last, and stays that, whoever moves on: also when the
+    /// daemon is started again before anybody checks out, so it is written down.
     pub fn branch_of(&self, session: &SessionId, project: Option<&ProjectId>) -> Name {
         let mut inner = self.lock();
         let key = (session.clone(), project.cloned());
@@ -58,6 +59,9 @@ impl Checkouts {
         }
         let begun = inner.projects.get(&key.1).map_or_else(Name::main, |(branch, _)| branch.clone());
         inner.sessions.insert(key, (begun.clone(), clock::now()));
+        if let Err(error) = self.save(&mut inner) {
+            tracing::warn!("a session's branch is known until the daemon ends, and not longer: {error}");
+        }
         begun
     }
 

@@ -14,7 +14,7 @@ use super::writer::{Recent, Tables};
 use crate::engine::At;
 use crate::error::{Error, Result};
 use crate::model::{
-    Change, CommitId, Counts, Expect, Memory, MemoryId, Merged, Outcome, Page, Plan, Salt, Time, VersionId,
+    Change, CommitId, Counts, Expect, Memory, MemoryId, Merged, Outcome, Page, Plan, Salt, Time, Verb, VersionId,
 };
 
 /// A change with all that can be computed before the writer's turn.
@@ -131,9 +131,10 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Whether a commit comes of it.
-    pub fn makes_commit(&self) -> bool {
-        !self.is_open && (self.delta.len() > 0 || self.second_parent.is_some())
+    /// Whether a commit comes of it. Of an undo always: the next one is of what was done before that.
+    pub fn makes_commit(&self, verb: Verb) -> bool {
+        let is_step = matches!(verb, Verb::Undo | Verb::Redo) && !self.about.is_empty();
+        !self.is_open && (self.delta.len() > 0 || self.second_parent.is_some() || is_step)
     }
 }
 

@@ -220,7 +220,8 @@ impl Bench {
         }
         let applied = applied(reply)?;
         prop_assert_eq!(applied.counts, expected, "{:?}", plan);
-        let is_commit = !is_blocked && (forecast.second_parent.is_some() || expected.moved() > 0);
+        let is_step = matches!(write.verb, Verb::Undo | Verb::Redo);
+        let is_commit = !is_blocked && (forecast.second_parent.is_some() || expected.moved() > 0 || is_step);
         prop_assert_eq!(applied.commit.is_some(), is_commit, "{:?}", plan);
         self.settle(session, op, write, applied, &forecast.state, forecast.second_parent).await?;
         Ok(forecast)

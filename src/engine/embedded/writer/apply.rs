@@ -64,7 +64,7 @@ fn judge(tables: &Tables, batch: &mut Batch, op: OpId, write: &Write, task: Task
         }
     };
     let commit = match head {
-        Ok(head) if drafted.makes_commit() => {
+        Ok(head) if drafted.makes_commit(write.verb) => {
             let number = batch.store.next_commit(&tables.commits)?;
             let next = commit::make(tables, number, &head, op, write, &drafted)?;
             Some((head, next))
