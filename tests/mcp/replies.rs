@@ -86,9 +86,9 @@ async fn a_merge_names_its_commit_and_the_way_back() {
 #[tokio::test]
 async fn a_conflict_shows_all_three_sides_and_how_to_settle_it() {
     let result = reply("memory_merge", json!({"source": "x"}), moved(samples::waiting())).await;
-    let expected = "The merge into main waits for 1 conflict; nothing was changed yet. Settle each by memory_resolve \
-                    with target main, memory_id and take (base, ours or theirs) or text, or all by all and take; then \
-                    memory_resolve with commit. abort drops the merge.\n"
+    let expected = "The merge into main waits for 1 conflict; nothing was changed yet. Merge again with strategy ours \
+                    or theirs, or settle each: memory_resolve with target main, memory_id and take (base, ours or \
+                    theirs) or text; then memory_resolve with commit, or with abort to drop the merge.\n"
         .to_owned()
         + OPENING
         + &block(&of(6, "conflict: base"), "what both began with")
@@ -160,7 +160,7 @@ async fn outcomes_that_write_nothing_say_what_to_do() {
             "memory_merge",
             json!({"source": "x"}),
             samples::merged_before(),
-            "Nothing to do: main stays as it is. All of it had been merged before, by commit a1a1a1a1a1a1. What commit \
+            "Nothing to do: main stays as it is. All of it is there already, since commit a1a1a1a1a1a1. What commit \
           a1a1a1a1a1a1 had merged was taken back by commit a2a2a2a2a2a2: memory_revert with commit a2a2a2a2a2a2 \
           brings it back.",
         ),

@@ -105,8 +105,8 @@ fn outcome(asked: &Asked, moved: &Moved) -> String {
         many => format!("{many} conflicts"),
     };
     let settle = format!(
-        "Settle each by memory_resolve with target {branch}, memory_id and take (base, ours or theirs) or text, or all \
-         by all and take; then memory_resolve with commit. abort drops the merge."
+        "Merge again with strategy ours or theirs, or settle each: memory_resolve with target {branch}, memory_id and \
+         take (base, ours or theirs) or text; then memory_resolve with commit, or with abort to drop the merge."
     );
     let mut text = match (moved.mode, moved.commit) {
         (Mode::DryRun, _) if counts.conflicts > 0 => {
@@ -132,7 +132,7 @@ fn outcome(asked: &Asked, moved: &Moved) -> String {
     };
     if let Some(merged) = &moved.merged {
         if merged.is_all {
-            text += &format!(" All of it had been merged before, by commit {}.", short(merged.merge));
+            text += &format!(" All of it is there already, since commit {}.", short(merged.merge));
         }
         if let Some(undone_by) = merged.undone_by.map(short) {
             text += &format!(
