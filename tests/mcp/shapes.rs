@@ -215,15 +215,15 @@ async fn foreign_words_stand_nowhere_but_inside_a_quotation() {
 async fn a_reply_of_many_long_changes_fits_the_wire_and_counts_the_rest() {
     let long = "\u{1}".repeat(64 << 10);
     let mut diffed = samples::diffed();
-    diffed.changes = (0..200).map(|n| samples::changed(n, Some(&long), Some(&long))).collect();
-    diffed.counts = samples::counts(0, 200, 0);
+    diffed.changes = (0..20).map(|n| samples::changed(n, Some(&long), Some(&long))).collect();
+    diffed.counts = samples::counts(0, 20, 0);
     let mut rolled_back = samples::rolled_back();
     rolled_back.kept = diffed.changes.clone();
-    rolled_back.counts.kept = 200;
+    rolled_back.counts.kept = 20;
     let mut waiting = samples::waiting();
     waiting.conflicts =
         (0..200).map(|n| Conflicted { base: samples::side(n, &long), ..waiting.conflicts[0].clone() }).collect();
-    waiting.counts.conflicts = 200;
+    waiting.counts.conflicts = 20;
     for (tool, arguments, response, key) in [
         ("memory_diff", json!({"source": "x"}), Response::Diffed(Box::new(diffed)), "changes"),
         ("memory_rollback", json!({"agent": "x"}), moved(rolled_back), "kept"),
@@ -232,7 +232,7 @@ async fn a_reply_of_many_long_changes_fits_the_wire_and_counts_the_rest() {
         let result = reply(tool, arguments, response).await;
         assert!(result.to_string().len() <= memoria::wire::limits::REPLY_BYTES_MAX, "{tool}");
         let shown = result["structuredContent"][key].as_array().unwrap().len();
-        assert!(0 < shown && shown < 200, "{tool}: {shown}");
+        assert!(0 < shown && shown < 20, "{tool}: {shown}");
         assert!(text(&result).contains(" more"), "{tool}");
     }
 }
