@@ -13,6 +13,10 @@ use super::terminal::{Out, Style, count, one_line};
 use super::what::{self, Which};
 use super::{changes, json};
 
+/// Changes in one page whose near-duplicates are wanted, and in all such pages.
+const COMPARED: usize = 50;
+const LOOKED_THROUGH: usize = 1_000;
+
 /// Show what differs between two states
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  memoria diff main experiment\n  memoria diff nightly\n  \
@@ -40,7 +44,8 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     // Counts that leave out other projects would be of little use; --project narrows them.
     let place = args.which.project.clone().unwrap_or(Place::Everywhere);
     let typed = format!("{}{}", args.from, args.to.as_ref().map(|to| format!(" {to}")).unwrap_or_default());
-    let page = Page { offset: 0, limit: args.limit };
+    let first = if args.limit == 0 { COMPARED as u32 } else { args.limit.min(COMPARED as u32) };
+    let page = Page { offset: 0, limit: first };
     let mut ask =
         Diff { from: Some(args.from), to: args.to, branch: args.branch, place, filter, page, alike: Lookalikes::Find };
     let mut client = client().await?;
@@ -50,7 +55,11 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     let total = all.counts.moved();
     let wanted = if args.limit == 0 { total } else { total.min(args.limit) } as usize;
     while all.changes.len() < wanted {
-        ask.page = Page { offset: all.changes.len() as u32, limit: (wanted - all.changes.len()) as u32 };
+        let seen = all.changes.len();
+        // Near-duplicates cost a search each: nobody reads so many changes that they would be missed.
+        ask.alike = if seen < LOOKED_THROUGH { Lookalikes::Find } else { Lookalikes::Skip };
+        let limit = if seen < LOOKED_THROUGH { (wanted - seen).min(COMPARED) } else { wanted - seen };
+        ask.page = Page { offset: seen as u32, limit: limit as u32 };
         let Response::Diffed(more) = client.ask(Request::Diff(ask.clone())).await? else { return Err(unexpected()) };
         if more.changes.is_empty() {
             break;
@@ -78,6 +87,10 @@ fn as_text(diffed: &Diffed, typed: &str, style: &Style, now: Time) -> String {
     let mut out = format!("{}: {}.\n", style.bold(&format!("{from} -> {to}")), changes::counts(&diffed.counts, style));
     out += &changes::changes(&diffed.changes, &diffed.alike, style, now);
     let (shown, total) = (diffed.changes.len() as u64, u64::from(diffed.counts.moved()));
+    if shown > LOOKED_THROUGH as u64 {
+        let of = count(LOOKED_THROUGH as u64);
+        out += &style.dim(&format!("Near-duplicates were looked for among the first {of} changes.\n"));
+    }
     if shown < total {
         let rest = format!("memoria diff {} --limit 0", one_line(typed));
         out += &style.dim(&format!("{} of {} changes; `{rest}` shows all.\n", count(shown), count(total)));

@@ -87,7 +87,12 @@ pub fn commit(entry: &LogEntry) -> Map<String, Value> {
     let fields = json!({
         "id": entry.commit.to_string(),
         "parents": entry.parents.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "author": {"agent": agent, "agent_version": agent_version, "session": session.as_str(), "project": project.as_ref().map(|p| p.as_str())},
+        "author": {
+            "agent": agent,
+            "agent_version": agent_version,
+            "session": session.as_str(),
+            "project": project.as_ref().map(|p| p.as_str()),
+        },
         "verb": entry.verb,
         "note": entry.note,
         "about": entry.about.iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -69,6 +69,8 @@ Memoria: one memory for every coding agent on this machine.
   memoria store \"We deploy with Buildkite\"
   memoria retrieve \"how do we deploy?\"
   memoria list                             what it knows, newest first
+  memoria log                              who taught it what
+  memoria branch idea                      try things; then diff and merge
   memoria status                           how it is
 
 `memoria --help` lists every command, `memoria help COMMAND` explains one.
@@ -142,8 +144,8 @@ enum Command {
     Repair,
     Compact(upkeep::CompactArgs),
     Config(config::Args),
-    /// See it work in a temporary folder: two agents, a crash
-    #[command(after_help = "Example:\n  memoria demo\n\nIt takes a few seconds and leaves nothing behind.")]
+    /// See it work in a temporary folder: agents, a crash, a rollback
+    #[command(after_help = "Example:\n  memoria demo\n\nIt takes a second and leaves nothing behind.")]
     Demo,
     Completions(completions::Args),
 }

@@ -9,6 +9,8 @@ use super::moved::{self, Asked};
 use super::terminal::Out;
 use super::what::{self, Extent};
 
+const ORIGIN_HELP: &str = "What came from a user, agent, tool, import or\nfile, or from the tool or file of this name";
+
 /// Take a branch back to a state, or take back what somebody wrote
 #[derive(clap::Args)]
 #[command(override_usage = "memoria rollback [OPTIONS] --to REV\n       \
@@ -34,7 +36,7 @@ pub struct Args {
     /// What was written by those who worked in this project
     #[arg(long, value_parser = what::project)]
     project: Option<ProjectId>,
-    #[arg(long, value_parser = origin, help = "What came from a user, agent, tool, import or\nfile, or from the tool or file of this name")]
+    #[arg(long, value_parser = origin, help = ORIGIN_HELP)]
     origin: Option<OriginFilter>,
     /// Written since: 14:00, 2026-05-01, 2h ago
     #[arg(long, value_name = "WHEN", value_parser = what::when)]

@@ -1,5 +1,6 @@
 //! `memoria demo`: the main job, seen. The real daemon in a temporary folder, real shims, JSON-RPC as agents speak it,
-//! a real `kill -9`. It checks every answer that it shows, and fails when one is not as it should be.
+//! a real `kill -9`; then a branch, a diff, a merge and a rollback, by the commands that people type. It checks every
+//! answer that it shows, and fails when one is not as it should be.
 
 mod agent;
 mod stage;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::clock;
 use crate::error::{Error, Result};
 
 use super::exit::Exit;
@@ -30,6 +32,13 @@ const CURSOR_LEARNED: [Fact; 3] = [
     ("semantic", &["flags"], "Feature flags live in config/flags.toml, reloaded live."),
 ];
 const CORRECTED: &str = "Production deploys run from the Buildkite pipeline.";
+/// On a branch: what is tried there, and what the correction says there.
+const TRIED: &str = "Sessions are cached in Redis for ten minutes.";
+const CORRECTED_THERE: &str = "Production deploys run from the Buildkite pipeline, canary first.";
+const SWALLOWED: [Fact; 2] = [
+    ("semantic", &["test"], "Tests may be skipped before a release."),
+    ("procedural", &["deploy"], "Database passwords are kept in the public wiki."),
+];
 const HOW_TO_DEPLOY: &str = "how do we deploy to production?";
 
 const NEXT: &str = "\
@@ -37,7 +46,8 @@ What to type next:
   claude mcp add memoria -- memoria mcp    give it to Claude Code
   memoria store \"We deploy with Buildkite\"
   memoria retrieve \"how do we deploy?\"
-  memoria status                           how it is
+  memoria branch idea                      try things; then diff and merge
+  memoria log --graph                      who taught it what, and where
 ";
 
 pub fn run(out: &Out) -> Result<Exit> {
@@ -103,6 +113,8 @@ impl Story {
         self.cursor_corrects(&mut cursor, &id)?;
         self.daemon_dies()?;
         self.both_ask_again(&mut claude, &mut cursor, &id)?;
+        self.a_branch_is_tried_and_merged(&id)?;
+        self.false_facts_are_taken_back(&mut cursor)?;
         self.all_is_well()?;
         Ok(begun.elapsed().as_secs_f64())
     }
@@ -201,17 +213,56 @@ impl Story {
         Ok(())
     }
 
+    fn a_branch_is_tried_and_merged(&mut self, id: &str) -> Result<()> {
+        let begun = Instant::now();
+        self.stage.answer(&["branch", "caching"])?;
+        self.step("You type `memoria branch caching`, to try things there", Some(begun))?;
+        self.stage.answer(&["store", TRIED, "--branch", "caching"])?;
+        self.stage.answer(&["correct", id, CORRECTED_THERE, "--branch", "caching"])?;
+        let begun = Instant::now();
+        let diff = self.stage.answer(&["diff", "main", "caching"])?;
+        expect_counts(&diff, "diff", [1, 1, 0])?;
+        self.step("`memoria diff main caching`: 1 added, 1 changed; main is as it was", Some(begun))?;
+        for change in diff["changes"].as_array().into_iter().flatten() {
+            self.quote(change["change"].as_str().unwrap_or_default(), text_of(&change["after"]))?;
+        }
+        let begun = Instant::now();
+        expect_counts(&self.stage.answer(&["merge", "caching"])?, "merge", [1, 1, 0])?;
+        let main = self.stage.answer(&["show", id])?;
+        expect(&main, CORRECTED_THERE)?;
+        self.step("`memoria merge caching`: main has both", Some(begun))
+    }
+
+    fn false_facts_are_taken_back(&mut self, cursor: &mut Agent) -> Result<()> {
+        let before = clock::rfc3339(clock::now());
+        store_all(cursor, &SWALLOWED)?;
+        self.step("cursor swallows two false facts from a web page", None)?;
+        for (_, _, text) in &SWALLOWED {
+            self.quote("cursor", text)?;
+        }
+        let begun = Instant::now();
+        let gone = self.stage.answer(&["rollback", "--agent", "cursor", "--since", &before])?;
+        expect_counts(&gone, "rollback", [0, 0, 2])?;
+        self.step("`memoria rollback --agent cursor --since ...`: those two are gone", Some(begun))?;
+        let listed = self.stage.answer(&["list", "--limit", "0"])?;
+        let left: Vec<_> = listed["memories"].as_array().into_iter().flatten().map(text_of).collect();
+        if SWALLOWED.iter().any(|(_, _, text)| left.contains(text)) || !left.contains(&CURSOR_LEARNED[1].2) {
+            return Err(Error::internal(format!("only the false facts should be gone, and there is {left:?}")));
+        }
+        self.quote("what cursor knew", "stays, and so does everybody else's work")
+    }
+
     fn all_is_well(&mut self) -> Result<()> {
         let begun = Instant::now();
         let status = self.stage.answer(&["status"])?;
         let verified = self.stage.answer(&["verify"])?;
-        if status["memories"] != 6 || verified["ok"] != true {
-            return Err(Error::internal(format!("6 memories should be there and in order: {status} {verified}")));
+        if status["memories"] != 7 || verified["ok"] != true {
+            return Err(Error::internal(format!("7 memories should be there and in order: {status} {verified}")));
         }
         let checks = verified["checks"].as_array().map_or(0, Vec::len);
         let rss = super::terminal::bytes(status["rss_bytes"].as_u64().unwrap_or_default());
         let pid = self.stage.daemon();
-        self.step(&format!("The new daemon ({pid}, {rss}) has all 6; {checks} checks hold"), Some(begun))
+        self.step(&format!("The new daemon ({pid}, {rss}) has all 7; {checks} checks hold"), Some(begun))
     }
 
     fn say(&self, text: &str) -> Result<()> {
@@ -256,6 +307,15 @@ fn expect(hit: &Value, text: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::internal(format!("the answer should be \"{text}\" and is {}", hit["text"])))
+}
+
+/// Added, changed, removed.
+fn expect_counts(answer: &Value, what: &str, counts: [u64; 3]) -> Result<()> {
+    let names = ["added", "changed", "removed"];
+    if names.iter().zip(counts).all(|(name, count)| answer["counts"][name] == count) {
+        return Ok(());
+    }
+    Err(Error::internal(format!("the {what} should count {counts:?}, and says {}", answer["counts"])))
 }
 
 fn text_of(value: &Value) -> &str {

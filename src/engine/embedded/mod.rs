@@ -187,6 +187,10 @@ impl Engine for Embedded {
     }
 
     async fn replayed(&self, op: OpId) -> Result<Option<Applied>> {
+        // Acknowledged, and not forgotten yet: whoever sends it again means it anew.
+        if self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).contains(&op) {
+            return Ok(None);
+        }
         self.looking_up(1, move |store| store.replayed(op)).await
     }
 
