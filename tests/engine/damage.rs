@@ -4,11 +4,12 @@
 use std::fs;
 use std::path::Path;
 
+use memoria::clock;
 use memoria::engine::Engine;
-use memoria::engine::conformance::samples::{apply, memory};
+use memoria::engine::conformance::samples::{ALL, apply, memory};
 use memoria::engine::embedded::Embedded;
 use memoria::error::{Error, ErrorKind};
-use memoria::model::{Change, Expect, Memory, Verb};
+use memoria::model::{Change, Expect, Filter, Memory, Name, Revision, Verb};
 use redb::{Database, ReadableTable, TableDefinition};
 
 use crate::{Rng, open, rounds, runtime, seed};
@@ -102,7 +103,7 @@ fn flipped_bytes_never_panic_a_reader_and_verify_never_fails_to_answer() {
     let home = tempfile::tempdir().unwrap();
     let (whole, runtime, mut rng) = (a_store(home.path()), runtime(), Rng(seed()));
     let path = home.path().join("memoria.redb");
-    let (mut refused, mut found) = (0, 0);
+    let (mut refused, mut found, mut mended) = (0, 0, 0);
     for _ in 0..rounds(60) {
         let mut bytes = whole.clone();
         for _ in 0..1 + rng.below(40) {
@@ -120,10 +121,16 @@ fn flipped_bytes_never_panic_a_reader_and_verify_never_fails_to_answer() {
             Ok(engine) => {
                 let checks = runtime.block_on(engine.verify()).expect("verify answers, whatever it finds");
                 found += u64::from(problems(&checks) > 0);
+                let repaired = runtime.block_on(engine.repair());
+                drop(engine);
+                if let Ok(checks) = repaired {
+                    mended += u64::from(problems(&checks) == 0);
+                    open(home.path()).expect("a store that was repaired opens");
+                }
             }
         }
     }
-    println!("{refused} stores were refused, in {found} verify found the damage");
+    println!("{refused} stores were refused, in {found} verify found the damage, {mended} are whole again");
 }
 
 fn problems(checks: &[memoria::model::Check]) -> usize {
@@ -139,24 +146,51 @@ fn tamper(home: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
 
 const NUMBERED: [TableDefinition<u32, &[u8]>; 3] =
     [TableDefinition::new("versions"), TableDefinition::new("commits"), TableDefinition::new("states")];
-const HASHED: [TableDefinition<&[u8; 32], u32>; 2] =
-    [TableDefinition::new("version_ids"), TableDefinition::new("commit_ids")];
-const PAIRED: [TableDefinition<&[u8; 20], ()>; 3] =
-    [TableDefinition::new("memories"), TableDefinition::new("touches"), TableDefinition::new("texts")];
+const COMMIT_IDS: TableDefinition<&[u8; 32], u32> = TableDefinition::new("commit_ids");
+const TOUCHES: TableDefinition<u64, ()> = TableDefinition::new("touches");
+const ERASED: TableDefinition<(), &[u8]> = TableDefinition::new("erased");
+const NAMES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("names");
+const PENDING: TableDefinition<&str, &[u8]> = TableDefinition::new("pending");
+const OPS: TableDefinition<&[u8; 24], &[u8]> = TableDefinition::new("ops");
+
+/// Where the row of a whole version has the number of its memory, and its text.
+const FIRST_AT: usize = 5;
+const TEXT_AT: usize = 47;
 
 /// Breaks one promise in the closed store, and says what verify must call broken.
 type Break = (&'static str, fn(&redb::WriteTransaction));
 
 const BREAKS: &[Break] = &[
-    ("bytes hash to its id", |transaction| flip(transaction, NUMBERED[0], 3)),
-    ("bytes hash to its id", |transaction| drop_first(transaction, HASHED[0])),
-    ("Every commit hashes", |transaction| flip(transaction, NUMBERED[1], 3)),
-    ("Every commit hashes", |transaction| drop_first(transaction, HASHED[1])),
-    ("Look-ups by version id", |transaction| drop_pair(transaction, PAIRED[0])),
-    ("history of every memory", |transaction| drop_pair(transaction, PAIRED[1])),
-    ("Look-ups by version id", |transaction| drop_pair(transaction, PAIRED[2])),
+    // The length of its last field.
+    ("Every version can be read", |transaction| {
+        change(transaction, NUMBERED[0], 3, |row| *row.last_mut().unwrap() ^= 1)
+    }),
+    ("Every version can be read", |transaction| change(transaction, NUMBERED[0], 3, |row| row[FIRST_AT] = 0)),
+    ("Every commit and every version", |transaction| change(transaction, NUMBERED[0], 3, |row| row[TEXT_AT] ^= 1)),
+    ("Every commit and every version", |transaction| {
+        transaction.open_table(NUMBERED[0]).unwrap().remove(3).unwrap();
+    }),
+    ("Every commit and every version", |transaction| {
+        let mut versions = transaction.open_table(NUMBERED[0]).unwrap();
+        let row = versions.get(3).unwrap().unwrap().value().to_vec();
+        versions.insert(1_000, row.as_slice()).unwrap();
+    }),
+    ("Exactly the versions that were erased", |transaction| {
+        let mut row = Vec::new();
+        roaring::RoaringBitmap::from([3]).serialize_into(&mut row).unwrap();
+        transaction.open_table(ERASED).unwrap().insert((), row.as_slice()).unwrap();
+    }),
+    ("Every commit and every version", |transaction| {
+        change(transaction, NUMBERED[1], 3, |row| *row.last_mut().unwrap() ^= 1);
+    }),
+    ("Every commit and every version", |transaction| {
+        transaction.open_table(COMMIT_IDS).unwrap().pop_first().unwrap();
+    }),
     ("history of every memory", |transaction| {
-        transaction.open_table(PAIRED[1]).unwrap().insert(&[9; 20], ()).unwrap();
+        transaction.open_table(TOUCHES).unwrap().pop_first().unwrap();
+    }),
+    ("history of every memory", |transaction| {
+        transaction.open_table(TOUCHES).unwrap().insert(u64::MAX, ()).unwrap();
     }),
     ("Every stored state equals", |transaction| {
         // As many memories as there should be, but one of them is an old version.
@@ -164,37 +198,35 @@ const BREAKS: &[Break] = &[
         roaring::RoaringBitmap::from([0, 3, 4]).serialize_into(&mut row).unwrap();
         transaction.open_table(NUMBERED[2]).unwrap().insert(5, row.as_slice()).unwrap();
     }),
-    ("counts are right", |transaction| {
-        let mut commits = transaction.open_table(NUMBERED[1]).unwrap();
-        let mut row = commits.get(5).unwrap().unwrap().value().to_vec();
-        row[20] ^= 1; // a byte of the token count
-        commits.insert(5, row.as_slice()).unwrap();
+    // A byte of the token count.
+    ("counts are right", |transaction| change(transaction, NUMBERED[1], 5, |row| row[20] ^= 1)),
+    ("Every name", |transaction| {
+        let mut names = transaction.open_table(NAMES).unwrap();
+        let (key, mut row) = {
+            let first = names.first().unwrap().unwrap();
+            (first.0.value().to_vec(), first.1.value().to_vec())
+        };
+        row[1..5].copy_from_slice(&4_000u32.to_le_bytes());
+        names.insert(key.as_slice(), row.as_slice()).unwrap();
     }),
     ("Every name", |transaction| {
-        let mut moves = transaction.open_table(TableDefinition::<&[u8], u32>::new("moves")).unwrap();
-        let last = moves.last().unwrap().unwrap().0.value().to_vec();
-        moves.insert(last.as_slice(), 3).unwrap();
+        transaction.open_table(PENDING).unwrap().insert("main", [1, 2, 3].as_slice()).unwrap();
     }),
     ("remembered operation", |transaction| {
-        let mut ops = transaction.open_table(TableDefinition::<&[u8; 24], &[u8]>::new("ops")).unwrap();
-        ops.insert(&[1; 24], [1, 2, 3].as_slice()).unwrap();
+        transaction.open_table(OPS).unwrap().insert(&[1; 24], [1, 2, 3].as_slice()).unwrap();
     }),
 ];
 
-/// Changes the last byte of a row.
-fn flip(transaction: &redb::WriteTransaction, table: TableDefinition<u32, &[u8]>, number: u32) {
+fn change(
+    transaction: &redb::WriteTransaction,
+    table: TableDefinition<u32, &[u8]>,
+    number: u32,
+    change: impl FnOnce(&mut Vec<u8>),
+) {
     let mut table = transaction.open_table(table).unwrap();
     let mut row = table.get(number).unwrap().unwrap().value().to_vec();
-    *row.last_mut().unwrap() ^= 1;
+    change(&mut row);
     table.insert(number, row.as_slice()).unwrap();
-}
-
-fn drop_first(transaction: &redb::WriteTransaction, table: TableDefinition<&[u8; 32], u32>) {
-    transaction.open_table(table).unwrap().pop_first().unwrap();
-}
-
-fn drop_pair(transaction: &redb::WriteTransaction, table: TableDefinition<&[u8; 20], ()>) {
-    transaction.open_table(table).unwrap().pop_first().unwrap();
 }
 
 #[test]
@@ -211,5 +243,51 @@ fn verify_finds_every_broken_promise() {
         let checks = verify(&open(home.path()).unwrap_or_else(|error| panic!("break {n}: {error}")));
         let broken = checks.iter().find(|check| check.promise.contains(promise)).expect("the promise is still made");
         assert!(!broken.problems.is_empty(), "break {n} went unnoticed: {checks:?}");
+    }
+}
+
+#[test]
+fn repair_names_what_is_lost_and_keeps_everything_else() {
+    let (home, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let whole = a_store(home.path());
+    let everything = |engine: &Embedded| {
+        runtime.block_on(async {
+            let at = engine.resolve(&Revision::Name(Name::main()), clock::now()).await.unwrap();
+            let listed = engine.page(&at, &Filter::default(), ALL).await.unwrap();
+            let mut texts: Vec<String> = listed.memories.into_iter().map(|version| version.memory.text).collect();
+            texts.sort();
+            (texts, at.commit)
+        })
+    };
+    let engine = open(home.path()).unwrap();
+    let (before, head) = everything(&engine);
+    drop(engine);
+    // What a sound store says, each look-up, each stored state and one version's bytes.
+    for lost in [None, Some(3)] {
+        fs::write(home.path().join("memoria.redb"), &whole).unwrap();
+        // The index knows each version's place.
+        runtime.block_on(open(home.path()).unwrap().rest()).unwrap();
+        tamper(home.path(), |transaction| {
+            transaction.open_table(COMMIT_IDS).unwrap().retain(|_, _| false).unwrap();
+            transaction.open_table(TOUCHES).unwrap().retain(|_, _| false).unwrap();
+            transaction.open_table(OPS).unwrap().insert(&[1; 24], [1, 2, 3].as_slice()).unwrap();
+            transaction.open_table(NUMBERED[2]).unwrap().insert(7, [1, 2, 3].as_slice()).unwrap();
+            if let Some(vid) = lost {
+                change(transaction, NUMBERED[0], vid, |row| *row.last_mut().unwrap() ^= 1);
+            }
+        });
+        let engine = open(home.path()).unwrap();
+        let checks = runtime.block_on(engine.repair()).unwrap();
+        let (read, others) = checks.split_first().unwrap();
+        let named = read.problems.iter().filter(|problem| problem.contains("version 3")).count();
+        assert_eq!((named, read.problems.len()), (lost.iter().len(), 1 + lost.iter().len()), "{read:?}");
+        assert_eq!(problems(others), 0, "{others:#?}");
+        drop(engine);
+        let engine = open(home.path()).unwrap();
+        let (after, head_after) = everything(&engine);
+        let expected: Vec<String> =
+            before.iter().filter(|text| lost.is_none() || *text != "note 1, corrected").cloned().collect();
+        assert_eq!((after, head_after), (expected, head));
+        assert_eq!(problems(&runtime.block_on(engine.verify()).unwrap()), 0);
     }
 }

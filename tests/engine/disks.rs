@@ -1,9 +1,11 @@
 //! Disks that fail as real ones do: power goes and what was not synced is dropped, kept or torn; space runs out at
-//! the Nth step. Each is a redb storage in memory.
+//! the Nth step; the process is killed there. Each is a redb storage in memory, or a folder of two.
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use memoria::engine::embedded::Opener;
+use memoria::error::{Error, Result};
 use redb::StorageBackend;
 
 use crate::Rng;
@@ -23,12 +25,18 @@ struct Platter {
     unsynced: Vec<Step>,
     /// Syncs do nothing: the control that must lose data.
     is_lying: bool,
+    fuse: Arc<Mutex<Fuse>>,
+    /// Only the last one plugged in may do anything.
+    plugged: u64,
+}
+
+/// When something goes wrong; disks may share one.
+#[derive(Debug, Default)]
+struct Fuse {
     /// Steps taken: writes, changes of length, syncs.
     steps: u64,
     fault: Option<Fault>,
     faults_met: u64,
-    /// Only the last one plugged in may do anything.
-    plugged: u64,
 }
 
 #[derive(Debug)]
@@ -73,19 +81,23 @@ impl Disk {
     }
 
     pub fn set_fault(&self, fault: Fault) {
-        let mut platter = self.platter();
-        (platter.steps, platter.fault, platter.faults_met) = (0, Some(fault), 0);
+        *self.fuse().lock().unwrap() = Fuse { steps: 0, fault: Some(fault), faults_met: 0 };
     }
 
     /// Says how often the fault was met.
     pub fn clear_fault(&self) -> u64 {
-        let mut platter = self.platter();
-        platter.fault = None;
-        platter.faults_met
+        let fuse = self.fuse();
+        let mut fuse = fuse.lock().unwrap();
+        fuse.fault = None;
+        fuse.faults_met
     }
 
     pub fn faults_met(&self) -> u64 {
-        self.platter().faults_met
+        self.fuse().lock().unwrap().faults_met
+    }
+
+    fn fuse(&self) -> Arc<Mutex<Fuse>> {
+        Arc::clone(&self.platter().fuse)
     }
 
     /// Power goes: each unsynced step is dropped, kept, or torn at sectors. Who is plugged in can do no more.
@@ -108,7 +120,20 @@ impl Disk {
         }
         platter.view = platter.synced.clone();
         platter.plugged += 1;
-        platter.fault = None;
+        platter.fuse.lock().unwrap().fault = None;
+    }
+
+    /// The process is killed: everything written is there. Who is plugged in can do no more.
+    pub fn kill(&self) {
+        let mut platter = self.platter();
+        platter.plugged += 1;
+        platter.fuse.lock().unwrap().fault = None;
+    }
+
+    fn blank(&self) {
+        let mut platter = self.platter();
+        (platter.view, platter.synced, platter.unsynced) = Default::default();
+        platter.plugged += 1;
     }
 
     fn platter(&self) -> std::sync::MutexGuard<'_, Platter> {
@@ -133,18 +158,14 @@ impl Step {
 
 impl Platter {
     fn step(&mut self, step: Option<Step>) -> io::Result<()> {
-        self.steps += 1;
-        if let Some(fault) = self.fault
-            && (self.steps == fault.at_step || (fault.lasts == Lasts::ForEver && self.steps > fault.at_step))
-        {
-            self.faults_met += 1;
+        if let Err(error) = self.fuse.lock().unwrap().step() {
             // Half of a write may have got through.
             if let Some(Step::Write(offset, data)) = step {
                 let half = Step::Write(offset, data[..data.len() / 2].to_vec());
                 half.take(&mut self.view);
                 self.unsynced.push(half);
             }
-            return Err(fault.kind.into());
+            return Err(error);
         }
         match step {
             Some(step) => {
@@ -157,6 +178,83 @@ impl Platter {
                 unsynced.drain(..).for_each(|step| step.take(synced));
             }
         }
+        Ok(())
+    }
+}
+
+impl Fuse {
+    fn step(&mut self) -> io::Result<()> {
+        self.steps += 1;
+        match self.fault {
+            Some(fault)
+                if self.steps == fault.at_step || (fault.lasts == Lasts::ForEver && self.steps > fault.at_step) =>
+            {
+                self.faults_met += 1;
+                Err(fault.kind.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A folder: a store's disk, and a second one that can take its place.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    pub store: Disk,
+    beside: Disk,
+}
+
+impl Default for Folder {
+    fn default() -> Self {
+        let (store, beside) = (Disk::default(), Disk::default());
+        beside.platter().fuse = store.fuse();
+        Self { store, beside }
+    }
+}
+
+impl Folder {
+    pub fn cut_power(&self, rng: &mut Rng) {
+        self.store.cut_power(rng);
+        self.beside.cut_power(rng);
+    }
+
+    pub fn kill(&self) {
+        self.store.kill();
+        self.beside.kill();
+    }
+
+    /// Everything that is on the disks.
+    pub fn bytes(&self) -> Vec<u8> {
+        [&self.store, &self.beside].map(|disk| disk.platter().view.clone()).concat()
+    }
+}
+
+impl Opener for Folder {
+    fn open(&self) -> Result<Box<dyn StorageBackend>> {
+        Ok(Box::new(self.store.plug()))
+    }
+
+    fn fresh(&self) -> Result<Box<dyn StorageBackend>> {
+        self.beside.blank();
+        Ok(Box::new(self.beside.plug()))
+    }
+
+    /// A rename is done or it is not.
+    fn replace(&self) -> Result<()> {
+        let step = self.store.fuse().lock().unwrap().step();
+        step.map_err(|source| Error::io("rename the fresh disk", &source))?;
+        let (mut store, mut beside) = (self.store.platter(), self.beside.platter());
+        assert!(beside.unsynced.is_empty(), "a file that is not synced takes the place of one that is");
+        std::mem::swap(&mut store.view, &mut beside.view);
+        std::mem::swap(&mut store.synced, &mut beside.synced);
+        store.unsynced.clear();
+        drop((store, beside));
+        self.beside.blank();
+        Ok(())
+    }
+
+    fn discard(&self) -> Result<()> {
+        self.beside.blank();
         Ok(())
     }
 }

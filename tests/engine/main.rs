@@ -1,12 +1,16 @@
 //! The embedded engine: it keeps every law of `engine/conformance.rs`, agrees with a naive model, and survives
 //! power cuts, full disks and damaged files.
 
+mod compact;
+mod cut_short;
 mod damage;
 mod disk_full;
 mod disks;
+mod erase;
 mod laws;
 mod model;
 mod power_cut;
+mod scanner;
 mod sessions;
 
 use std::path::Path;

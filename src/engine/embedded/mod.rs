@@ -4,9 +4,11 @@
 //! `tables` is the layout on disk, `store` what is open, `writer`, `draft` and `names` how truth changes, `read`,
 //! `history` and `verify` what is asked of it, `opener` and `disk` the file below redb, `index` the derived data.
 
+mod compact;
 mod diff;
 mod disk;
 mod draft;
+mod erase;
 mod faults;
 mod graph;
 mod history;
@@ -15,6 +17,8 @@ mod names;
 mod opener;
 mod plan;
 mod read;
+mod repair;
+mod rewrite;
 mod store;
 mod tables;
 mod verify;
@@ -103,7 +107,7 @@ impl Embedded {
         Ok(Self { store, jobs: Some(jobs), acknowledged, writer: Some(thread) })
     }
 
-    async fn blocking<T: Send + 'static>(&self, ask: impl FnOnce(&Store) -> Result<T> + Send + 'static) -> Result<T> {
+    async fn blocking<T: Send + 'static>(&self, ask: impl Fn(&Store) -> Result<T> + Send + 'static) -> Result<T> {
         let store = Arc::clone(&self.store);
         tokio::task::spawn_blocking(move || answer(&store, ask)).await.unwrap_or_else(|_| Err(unreadable()))
     }
@@ -112,7 +116,7 @@ impl Embedded {
     async fn looking_up<T: Send + 'static>(
         &self,
         things: usize,
-        ask: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+        ask: impl Fn(&Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         if things <= LOOKED_UP_INLINE_MAX { answer(&self.store, ask) } else { self.blocking(ask).await }
     }
@@ -201,7 +205,7 @@ impl Engine for Embedded {
         };
         let is_small = changes.len() <= PREPARED_INLINE_MAX;
         let prepare = move || changes.into_iter().map(Step::from).collect::<Vec<_>>();
-        let steps = if is_small { prepare() } else { self.blocking(move |_| Ok(prepare())).await? };
+        let steps = if is_small { prepare() } else { prepared(prepare).await? };
         let order = Box::new(Order { op, write, task: Task::Steps(steps) });
         match self.send(|answer| Job::Apply(order, answer)).await? {
             Answer::Applied(applied) => Ok(applied),
@@ -269,16 +273,20 @@ impl Engine for Embedded {
         self.blocking(move |store| store.names(wanted)).await
     }
 
-    async fn erase(&self, _op: OpId, _erase: Erase) -> Result<Erased> {
-        Err(Error::internal("not built yet"))
+    async fn erase(&self, op: OpId, erase: Erase) -> Result<Erased> {
+        self.exclusive(move |store| erase::erase(store, op, &erase)).await
     }
 
-    async fn compact(&self, _before: Time) -> Result<Compacted> {
-        Err(Error::internal("not built yet"))
+    async fn compact(&self, before: Time) -> Result<Compacted> {
+        // Most of the time there is nothing to be done, and the writer need not wait for that.
+        match self.blocking(move |store| compact::nothing_to_do(store, before)).await? {
+            Some(nothing) => Ok(nothing),
+            None => self.exclusive(move |store| compact::compact(store, before)).await,
+        }
     }
 
     async fn repair(&self) -> Result<Vec<Check>> {
-        Err(Error::internal("not built yet"))
+        self.exclusive(repair::repair).await
     }
 
     async fn find(&self, prefix: &str) -> Result<MemoryId> {
@@ -314,16 +322,21 @@ impl Engine for Embedded {
     }
 }
 
-fn answer<T>(store: &Store, ask: impl FnOnce(&Store) -> Result<T>) -> Result<T> {
-    let openings = store.openings();
+fn answer<T>(store: &Store, ask: impl Fn(&Store) -> Result<T>) -> Result<T> {
     // redb panics on some damaged pages: that is this question's error, and nobody else's.
-    let answer = catch_unwind(AssertUnwindSafe(|| ask(store))).unwrap_or_else(|_| Err(unreadable()));
-    // After a disk error, the next one who asks finds the store opened again.
-    answer.inspect_err(|error| {
-        if error.kind == ErrorKind::Unavailable {
-            let _ = store.reopen(openings);
-        }
-    })
+    let attempt = || catch_unwind(AssertUnwindSafe(|| ask(store))).unwrap_or_else(|_| Err(unreadable()));
+    let openings = store.openings();
+    match attempt() {
+        // The file was closed under the question: another took its place, or there was a disk error, which it gets over
+        // by being opened again.
+        Err(error) if error.kind == ErrorKind::Unavailable && store.reopen(openings).is_ok() => attempt(),
+        answer => answer,
+    }
+}
+
+async fn prepared(prepare: impl FnOnce() -> Vec<Step> + Send + 'static) -> Result<Vec<Step>> {
+    let failed = |_| Error::internal("a write could not be prepared: please report it, with the log");
+    tokio::task::spawn_blocking(prepare).await.map_err(failed)
 }
 
 fn unreadable() -> Error {

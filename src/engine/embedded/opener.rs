@@ -2,7 +2,7 @@
 //! place. It knows files and folders, and nothing of what is in them.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use redb::StorageBackend;
@@ -50,16 +50,67 @@ impl Opener for FileOpener {
         backend(owner_only(fs::File::options().read(true).write(true).create_new(true)), &self.beside())
     }
 
+    /// The old file keeps a name of its own until its bytes are overwritten, so that a crash in between is made up for
+    /// by `discard`. Overwriting reaches the old blocks on a plain disk and on most file systems; where new writes go
+    /// elsewhere (an SSD's own mapping, btrfs, ZFS, APFS, snapshots, backups) nothing that a program does can.
     fn replace(&self) -> Result<()> {
-        fs::rename(self.beside(), &self.path).map_err(self.failed("replace"))?;
-        sync_folder(&self.path).map_err(self.failed("replace"))
+        let failed = self.failed("replace");
+        if let Err(error) = fs::hard_link(&self.path, self.old()) {
+            tracing::warn!("the old store's bytes cannot be overwritten before they are let go: {error}");
+        }
+        fs::rename(self.beside(), &self.path).map_err(&failed)?;
+        sync_folder(&self.path).map_err(&failed)?;
+        self.remove_old()
     }
 
     fn discard(&self) -> Result<()> {
-        match fs::remove_file(self.beside()) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(self.failed("tidy up beside")(source)),
-            _ => Ok(()),
+        self.remove_old()?;
+        removed(&self.beside()).map_err(self.failed("tidy up beside"))
+    }
+}
+
+impl FileOpener {
+    fn old(&self) -> PathBuf {
+        self.path.with_extension("redb.old")
+    }
+
+    /// What is left of a file that was replaced. Before it is, its second name is the store itself.
+    fn remove_old(&self) -> Result<()> {
+        let old = self.old();
+        let beginning = |path: &Path| -> io::Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            fs::File::open(path)?.take(BEGINNING_BYTES).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        match (beginning(&old), beginning(&self.path)) {
+            (Err(source), _) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+            (Ok(left), Ok(store)) if left != store => {
+                if let Err(error) = overwrite(&old) {
+                    tracing::warn!("the old store's bytes could not all be overwritten: {error}");
+                }
+            }
+            _ => {}
         }
+        removed(&old).map_err(self.failed("tidy up beside"))
+    }
+}
+
+/// redb's header: no two files that were written apart have the same.
+const BEGINNING_BYTES: u64 = 512;
+
+fn overwrite(path: &Path) -> io::Result<()> {
+    let file = fs::File::options().write(true).open(path)?;
+    let len = file.metadata()?.len();
+    let mut out = io::BufWriter::with_capacity(1 << 20, &file);
+    io::copy(&mut io::repeat(0).take(len), &mut out)?;
+    out.flush()?;
+    file.sync_all()
+}
+
+fn removed(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(source),
+        _ => Ok(()),
     }
 }
 

@@ -181,7 +181,7 @@ impl Store {
             by_kind: self.mending(|| self.index.by_kind(&state.served))?,
             branches: count(NameKind::Branch) as u32,
             snapshots: count(NameKind::Snapshot) as u32,
-            unreachable: 0,
+            unreachable: self.unreachable.count(&truth)?,
             commits: truth.open(COMMITS)?.len()? as u32,
             versions: truth.open(VERSIONS)?.len()? as u32,
             truth_bytes: self.truth_bytes()?,

@@ -19,6 +19,7 @@ use roaring::RoaringBitmap;
 use self::open::{Beginning, Opened, open_database};
 use self::states::States;
 pub use self::states::{State, replay};
+use super::compact::Unreachable;
 use super::disk::Disk;
 use super::index::{Entry, Index, Watermark};
 use super::opener::Opener;
@@ -48,6 +49,7 @@ pub struct Store {
     floors: [AtomicU32; 2],
     /// Who holds it builds the index anew.
     mending: Mutex<()>,
+    pub unreachable: Unreachable,
     pub index: Index,
 }
 
@@ -101,6 +103,7 @@ impl Store {
             states: States::default(),
             floors: Default::default(),
             mending: Mutex::default(),
+            unreachable: Unreachable::default(),
             index,
         };
         store.begin(beginning);

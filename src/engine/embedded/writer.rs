@@ -16,8 +16,9 @@ use redb::{Database, ReadableTable, Table, WriteTransaction};
 use roaring::RoaringBitmap;
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::commit::{Next, place_after};
+pub use self::commit::{Next, make, place_after, put};
 use super::draft::{Settled, Step};
+use super::erase;
 use super::index::{Entry, Index};
 use super::store::{Head, State, Store, replay};
 use super::tables::{
@@ -178,7 +179,7 @@ impl Recent {
 }
 
 /// What a batch leaves behind once it is durable.
-struct Batch<'s> {
+pub struct Batch<'s> {
     store: &'s Store,
     erased: Arc<RoaringBitmap>,
     /// Branches that the batch moved, made or took away.
@@ -190,7 +191,7 @@ struct Batch<'s> {
 }
 
 impl<'s> Batch<'s> {
-    fn new(store: &'s Store) -> Self {
+    pub fn new(store: &'s Store) -> Self {
         Self {
             store,
             erased: store.erased(),
@@ -238,6 +239,11 @@ impl<'s> Batch<'s> {
 impl Writer {
     /// Serves until every sender is gone.
     pub fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        self.alone(Box::new(|store| {
+            if let Err(error) = erase::finish(store) {
+                tracing::error!("an erasure that was cut short could not be finished yet: {error}");
+            }
+        }));
         let _ = self.tidy();
         while let Some(first) = jobs.blocking_recv() {
             let (mut orders, mut answers, mut tidies, mut exclusive) = (Vec::new(), Vec::new(), Vec::new(), None);

@@ -1,0 +1,242 @@
+//! Erasure: every version of a memory loses its bytes, in every file, and history keeps the hashes. First one durable
+//! transaction takes the memory out of every branch and its bytes out of every row; then the index forgets its words,
+//! and truth is written afresh, since redb's free pages keep what they held. Only then the caller is answered.
+//!
+//! What is cut short in between is finished by [`finish`], the first thing that the writer does after an opening:
+//! reads go on meanwhile, and show nothing of it, because the transaction came first.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+
+use redb::ReadableTable;
+use roaring::RoaringBitmap;
+
+use super::draft::Draft;
+use super::names::Naming;
+use super::rewrite::{self, LeftOut, Scrub, erased_of, meta_of};
+use super::store::{Head, Store};
+use super::tables::{self, Delta, ERASED, META, Meta, OPS, Reply, Snapshot, VERSIONS, VersionRow};
+use super::writer::{Batch, Next, Tables, make, put};
+use crate::engine::Erase;
+use crate::error::{Error, Result};
+use crate::model::{CommitId, Erased, MemoryId, Name, OpId, Progress, Verb, VersionId, Work, Write};
+
+/// On the writer's thread, with nothing else under way.
+pub fn erase(store: &Store, op: OpId, ask: &Erase) -> Result<Erased> {
+    if let Some(erased) = replayed(store, op)? {
+        finish(store)?;
+        return Ok(Erased { is_replay: true, ..erased });
+    }
+    let found = find(store, &ask.ids)?;
+    let openings = store.openings();
+    let erased = take_out(store, op, ask, &found).map_err(|error| {
+        let _ = store.reopen(openings);
+        let why = error.message.trim_end_matches('.');
+        Error::unknown(format!(
+            "it is not known whether this was erased: {why}. Repeat it under the same operation id."
+        ))
+    })?;
+    if !found.rows.is_empty() {
+        scrub(store, &found.vids()).map_err(|error| Error {
+            message: format!(
+                "the memories are erased from every branch and version, but their bytes may still be in free parts of \
+                 the files ({}). Repeat this under the same operation id, or start the daemon again.",
+                error.message.trim_end_matches('.')
+            ),
+            ..error
+        })?;
+    }
+    Ok(erased)
+}
+
+/// Finishes an erasure or a compaction that was cut short, if there is one.
+pub fn finish(store: &Store) -> Result<()> {
+    let truth = store.snapshot()?;
+    let meta = meta_of(&truth)?;
+    if !meta.scrub {
+        return Ok(());
+    }
+    let mut gone = RoaringBitmap::new();
+    gone.insert_range(0..meta.next_vid);
+    for row in truth.open(VERSIONS)?.iter()? {
+        let (vid, row) = row?;
+        if let VersionRow::Whole { .. } = VersionRow::decode(row.value())? {
+            gone.remove(vid.value());
+        }
+    }
+    drop(truth);
+    tracing::info!("an erasure or a compaction was cut short, and is finished now");
+    scrub(store, &gone)
+}
+
+/// Takes what is left of these versions out of the files.
+fn scrub(store: &Store, gone: &RoaringBitmap) -> Result<()> {
+    store.index.forget(gone)?;
+    rewrite::rewrite(store, &LeftOut::default(), Scrub::Done)
+}
+
+/// One transaction: out of every branch, and out of every row.
+fn take_out(store: &Store, op: OpId, ask: &Erase, found: &Found) -> Result<Erased> {
+    let truth = store.snapshot()?;
+    let transaction = store.begin_write()?;
+    let mut tables = Tables::open(&transaction)?;
+    let erased = Erased {
+        memories: found.memories.len() as u32,
+        versions: found.rows.len() as u32,
+        commits: leave_branches(store, &truth, &mut tables, op, ask, found)?,
+        missing: found.missing.clone(),
+        is_replay: false,
+    };
+    for (vid, row) in &found.rows {
+        let Row { terms, first, version, memory } = *row;
+        let row = VersionRow::Erased { terms, first, version, memory };
+        tables.versions.insert(vid, row.encode().as_slice())?;
+    }
+    forget_resolutions(&mut tables, &found.memories)?;
+    tables.ops.insert(&op.to_bytes(), Reply::encode_erased(ask.at, &erased).as_slice())?;
+    drop(tables);
+    if !found.rows.is_empty() {
+        let all = tables::bitmap_bytes(&(erased_of(&truth)? | found.vids()))?;
+        transaction.open_table(ERASED)?.insert((), all.as_slice())?;
+        let meta = Meta { scrub: true, ..meta_of(&truth)? };
+        transaction.open_table(META)?.insert((), meta.encode().as_slice())?;
+    }
+    drop(truth);
+    transaction.commit()?;
+    store.reload()?;
+    Ok(erased)
+}
+
+/// A commit on each living branch where one of them is live. Branches that stand at one commit move to one commit.
+fn leave_branches(
+    store: &Store,
+    truth: &Snapshot,
+    tables: &mut Tables,
+    op: OpId,
+    ask: &Erase,
+    found: &Found,
+) -> Result<Vec<(Name, CommitId)>> {
+    let (heads, vids) = (store.heads().clone(), found.vids());
+    let (mut batch, mut commits) = (Batch::new(store), Vec::new());
+    let mut made: HashMap<u32, Next> = HashMap::new();
+    for (branch, head) in heads {
+        let gone = &*store.state(truth, head.number)?.raw & &vids;
+        if gone.is_empty() {
+            continue;
+        }
+        let next = match made.entry(head.number) {
+            Entry::Occupied(made) => made.into_mut(),
+            Entry::Vacant(place) => {
+                let number = store.next_commit(&tables.commits)?;
+                let draft = draft_of(&head, gone, found);
+                let next = make(tables, number, &head, op, &write_of(&branch, ask), &draft)?;
+                put(tables, &mut batch, &head, &next, draft)?;
+                place.insert(next)
+            }
+        };
+        let mut naming = Naming::new(tables, store, ask.at, Some(next));
+        naming.go(&branch, head.number, next.number)?;
+        for (key, row) in naming.done().rows {
+            tables.names.insert(key.as_slice(), row.as_slice())?;
+        }
+        commits.push((branch, next.id));
+    }
+    Ok(commits)
+}
+
+/// These versions leave the state.
+fn draft_of(head: &Head, gone: RoaringBitmap, found: &Found) -> Draft {
+    let rows: Vec<&Row> = gone.iter().filter_map(|vid| found.rows.get(&vid)).collect();
+    let terms: u64 = rows.iter().map(|row| u64::from(row.terms)).sum();
+    Draft {
+        removed: rows.iter().map(|row| row.version).collect(),
+        touched: rows.iter().map(|row| row.first).collect(),
+        live: head.live.saturating_sub(rows.len() as u32),
+        tokens: head.tokens.saturating_sub(terms),
+        delta: Delta { added: RoaringBitmap::new(), removed: gone },
+        ..Draft::default()
+    }
+}
+
+fn write_of(branch: &Name, ask: &Erase) -> Write {
+    Write {
+        branch: branch.clone(),
+        author: ask.author.clone(),
+        verb: Verb::Erase,
+        note: ask.note.clone(),
+        at: ask.at,
+        work: Work::Changes(Vec::new()),
+        safety: None,
+        names: Vec::new(),
+        progress: Progress::Keep,
+        memo: Vec::new(),
+        acknowledged: Vec::new(),
+    }
+}
+
+/// A text that settles a conflict is a version in the making.
+fn forget_resolutions(tables: &mut Tables, memories: &[MemoryId]) -> Result<()> {
+    let mut changed = Vec::new();
+    for row in tables.pending.iter()? {
+        let (branch, row) = row?;
+        let mut pending = tables::pending(row.value())?;
+        let before = pending.resolutions.len();
+        pending.resolutions.retain(|resolution| !memories.contains(&resolution.id));
+        if pending.resolutions.len() != before {
+            changed.push((branch.value().to_owned(), tables::pending_bytes(&pending)));
+        }
+    }
+    for (branch, row) in changed {
+        tables.pending.insert(branch.as_str(), row.as_slice())?;
+    }
+    Ok(())
+}
+
+fn replayed(store: &Store, op: OpId) -> Result<Option<Erased>> {
+    let row = store.snapshot()?.open(OPS)?.get(&op.to_bytes())?.map(|row| Reply::decode(row.value())).transpose()?;
+    match row {
+        None => Ok(None),
+        Some(Reply::Erased { erased, .. }) => Ok(Some(erased)),
+        Some(Reply::Kept { .. }) => Err(Error::invalid("this operation was another one: erase under an id of its own")),
+        Some(Reply::Expired) => Err(Error::expired("this erasure was done more than 7 days ago")),
+    }
+}
+
+/// What there is to erase.
+struct Found {
+    memories: Vec<MemoryId>,
+    rows: HashMap<u32, Row>,
+    missing: Vec<MemoryId>,
+}
+
+struct Row {
+    terms: u32,
+    first: u32,
+    version: VersionId,
+    memory: MemoryId,
+}
+
+impl Found {
+    fn vids(&self) -> RoaringBitmap {
+        self.rows.keys().copied().collect()
+    }
+}
+
+fn find(store: &Store, ids: &[MemoryId]) -> Result<Found> {
+    let versions = store.snapshot()?.open(VERSIONS)?;
+    let mut found = Found { memories: Vec::new(), rows: HashMap::new(), missing: Vec::new() };
+    let mut seen = HashSet::new();
+    for id in ids.iter().filter(|id| seen.insert(**id)) {
+        let before = found.rows.len();
+        for vid in store.index.vids_of(id)? {
+            let Some(row) = versions.get(vid)? else { continue };
+            let row = VersionRow::decode(row.value())?;
+            if let VersionRow::Whole { terms, first, .. } = row {
+                found.rows.insert(vid, Row { terms, first, version: row.id(), memory: *id });
+            }
+        }
+        let list = if found.rows.len() > before { &mut found.memories } else { &mut found.missing };
+        list.push(*id);
+    }
+    Ok(found)
+}
