@@ -78,25 +78,60 @@ pub fn merge_bases(commits: &impl Commits, ours: u32, theirs: u32) -> Result<Vec
     Ok(bases)
 }
 
-/// The first commit on the line of first parents of `head` that comes to `number`: itself, or the merge that
-/// brought it. `None` where `head` does not reach it.
-pub fn brought_by(commits: &impl Commits, number: u32, head: u32) -> Result<Option<u32>> {
-    if is_on_line(commits, number, head)? {
-        return Ok(Some(number));
-    }
-    let younger = Ancestry::of(commits, head, number).collect::<Result<Vec<_>>>()?;
-    let mut coming = BTreeSet::from([number]);
-    for (commit, place) in younger.iter().rev() {
-        if place.parents.into_iter().flatten().any(|parent| coming.contains(&parent)) {
-            coming.insert(*commit);
+/// The commits on the line of first parents of `head` that brought something of what `theirs` comes to, newest first,
+/// since the newest one that `theirs` comes to itself: merges, or `theirs` where it stands on that line.
+pub fn brought(commits: &impl Commits, theirs: u32, head: u32) -> Result<Vec<u32>> {
+    let mut line = head;
+    for step in Ancestry::of(commits, theirs, 0) {
+        let (number, _) = step?;
+        while line > number
+            && let Some(parent) = place_of(commits, line)?.parents[0]
+        {
+            line = parent;
+        }
+        if line == number {
+            break;
         }
     }
-    let (mut at, mut found) = (head, None);
-    while coming.contains(&at) {
-        found = Some(at);
-        match place_of(commits, at)?.parents[0] {
-            Some(parent) => at = parent,
-            None => break,
+    if line == theirs {
+        return Ok(vec![theirs]);
+    }
+    let common: BTreeSet<u32> = beyond(commits, theirs, line)?.into_iter().map(|(number, _)| number).collect();
+    // For each commit since, the first one on the line that comes to it.
+    let (mut first, mut on_line, mut found) = (BTreeMap::new(), head, BTreeSet::new());
+    for (number, place) in beyond(commits, head, line)? {
+        let mut by = first.remove(&number).unwrap_or(number);
+        if number == on_line {
+            (by, on_line) = (number, place.parents[0].unwrap_or(number));
+        }
+        for parent in place.parents.into_iter().flatten() {
+            let known = first.entry(parent).or_insert(by);
+            *known = by.min(*known);
+        }
+        if common.contains(&number) {
+            found.insert(by);
+        }
+    }
+    Ok(found.into_iter().rev().collect())
+}
+
+/// What one commit comes to and the other does not, newest first.
+fn beyond(commits: &impl Commits, from: u32, without: u32) -> Result<Vec<(u32, Place)>> {
+    let mut open = BTreeMap::from([(from, true), (without, false)]);
+    let (mut wanted, mut found) = (usize::from(from != without), Vec::new());
+    while wanted > 0
+        && let Some((number, is_wanted)) = open.pop_last()
+    {
+        let (place, parents) = parents_of(commits, number)?;
+        if is_wanted {
+            wanted -= 1;
+            found.push((number, place));
+        }
+        for parent in parents {
+            let known = open.get(&parent).copied();
+            let becomes = is_wanted && known != Some(false);
+            wanted = wanted + usize::from(becomes) - usize::from(known == Some(true));
+            open.insert(parent, becomes);
         }
     }
     Ok(found)
@@ -128,10 +163,100 @@ impl<C: Commits> Iterator for Ancestry<'_, C> {
     }
 }
 
-fn parents_of(commits: &impl Commits, number: u32) -> Result<(Place, impl Iterator<Item = u32>)> {
+/// Where a commit stands, and its parents.
+pub fn parents_of(commits: &impl Commits, number: u32) -> Result<(Place, impl Iterator<Item = u32>)> {
     let place = place_of(commits, number)?;
     if place.parents.iter().flatten().any(|parent| *parent >= number) {
         return Err(tables::damaged(&format!("commit {number} comes before its parent")));
     }
     Ok((place, place.parents.into_iter().flatten()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use redb::backends::InMemoryBackend;
+    use redb::{Database, ReadableDatabase};
+
+    use super::*;
+    use crate::engine::embedded::tables::{Body, COMMITS, CommitRow, Delta};
+    use crate::engine::embedded::writer::place_after;
+
+    /// The parents of each commit but the first, drawn from those before it.
+    fn histories() -> impl Strategy<Value = Vec<(usize, Option<usize>)>> {
+        let near = |at: usize, back: u8| at - 1 - usize::from(back) % at.min(6);
+        let parents = (any::<u8>(), proptest::option::weighted(0.3, any::<u8>()));
+        proptest::collection::vec(parents, 1..60).prop_map(move |drawn| {
+            let parents_of = |(at, (first, second)): (usize, &(u8, Option<u8>))| {
+                let first = near(at + 1, *first);
+                (first, second.map(|second| near(at + 1, second)).filter(|second| *second != first))
+            };
+            drawn.iter().enumerate().map(parents_of).collect()
+        })
+    }
+
+    fn database(history: &[(usize, Option<usize>)]) -> Database {
+        let database = redb::Builder::new().create_with_backend(InMemoryBackend::new()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut commits = transaction.open_table(COMMITS).unwrap();
+            let put = |commits: &mut redb::Table<u32, &'static [u8]>, number: u32, place| {
+                let body = Body::Narrow { canonical: Vec::new(), delta: Delta::default() };
+                let row = CommitRow { place, live: 0, tokens: 0, since_keyframe: 0, body };
+                commits.insert(number, row.encode().as_slice()).unwrap();
+            };
+            put(&mut commits, 0, Place { depth: 0, parents: [None; 2], jump: 0 });
+            for (number, (first, second)) in (1..).zip(history) {
+                let first = *first as u32;
+                let parent = place_of(&commits, first).unwrap();
+                let mut place = place_after(&commits, first, parent).unwrap();
+                place.parents[1] = second.map(|second| second as u32);
+                put(&mut commits, number, place);
+            }
+        }
+        transaction.commit().unwrap();
+        database
+    }
+
+    /// What each commit reaches, itself included.
+    fn reached(history: &[(usize, Option<usize>)]) -> Vec<BTreeSet<u32>> {
+        let mut reached = vec![BTreeSet::from([0])];
+        for (number, (first, second)) in (1..).zip(history) {
+            let mut all = &reached[*first] | &second.map_or_else(BTreeSet::new, |second| reached[second].clone());
+            all.insert(number);
+            reached.push(all);
+        }
+        reached
+    }
+
+    proptest! {
+        #[test]
+        fn ways_through_history_are_what_sets_of_ancestors_say(history in histories(), a: u8, b: u8) {
+            let (database, reached) = (database(&history), reached(&history));
+            let commits = database.begin_read().unwrap().open_table(COMMITS).unwrap();
+            let (a, b) = (usize::from(a) % reached.len(), usize::from(b) % reached.len());
+            let common = &reached[a] & &reached[b];
+            let is_best = |one: &u32| !common.iter().any(|other| other != one && reached[*other as usize].contains(one));
+            let best: Vec<u32> = common.iter().copied().filter(is_best).rev().collect();
+            prop_assert_eq!(merge_bases(&commits, a as u32, b as u32).unwrap(), best);
+
+            prop_assert_eq!(is_ancestor(&commits, a as u32, b as u32).unwrap(), reached[b].contains(&(a as u32)));
+            let all: Vec<u32> = Ancestry::of(&commits, a as u32, 0).map(|step| step.unwrap().0).collect();
+            prop_assert_eq!(all, reached[a].iter().rev().copied().collect::<Vec<_>>());
+
+            let mut line = vec![b];
+            while let Some(number) = line.last().filter(|number| **number > 0) {
+                line.push(history[number - 1].0);
+            }
+            let theirs = &reached[a];
+            let since = line.iter().copied().find(|number| theirs.contains(&(*number as u32))).unwrap();
+            let brings = |pair: &&[usize]| {
+                pair[0] > since && !(&reached[pair[0]] - &reached[pair[1]]).is_disjoint(theirs)
+            };
+            let bringing = line.windows(2).filter(brings).map(|pair| pair[0] as u32);
+            let bringing = if since == a { vec![a as u32] } else { bringing.collect() };
+            prop_assert_eq!(brought(&commits, a as u32, b as u32).unwrap(), bringing);
+            prop_assert_eq!(is_on_line(&commits, a as u32, b as u32).unwrap(), line.contains(&a));
+        }
+    }
 }

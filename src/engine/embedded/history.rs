@@ -1,11 +1,10 @@
 //! Histories: which commits a head reaches, by first parents or by all, those of one memory among them, and what each
 //! of them did at a glance.
 
-use std::collections::BinaryHeap;
-
-use redb::{ReadOnlyTable, ReadableTable};
+use redb::ReadOnlyTable;
 use roaring::RoaringBitmap;
 
+use super::graph::{Ancestry, Commits, ancestor_at, is_on_line, parents_of};
 use super::read::{delta_of, number_of};
 use super::store::{Store, commit_row};
 use super::tables::{self, COMMITS, Delta, Snapshot, TOUCHES, VERSIONS, VersionRow, WIDE, place_of, touches_of};
@@ -115,8 +114,7 @@ impl Past<'_> {
         }
         let mut on_the_way = Vec::new();
         for number in numbers {
-            let depth = place_of(&self.commits, number)?.depth;
-            if ancestor_at(&self.commits, from, depth)? == Some(number) {
+            if is_on_line(&self.commits, number, from)? {
                 on_the_way.push(number);
             }
         }
@@ -177,50 +175,17 @@ impl Past<'_> {
     }
 }
 
-/// The ancestor by first parents that has so many behind it, in O(log n) steps.
-pub fn ancestor_at(commits: &impl ReadableTable<u32, &'static [u8]>, from: u32, depth: u32) -> Result<Option<u32>> {
-    let mut number = from;
-    let mut place = place_of(commits, number)?;
-    while place.depth > depth {
-        let jumped = place_of(commits, place.jump)?;
-        let Some(parent) = place.parents[0] else { return Ok(None) };
-        (number, place) = if jumped.depth >= depth && jumped.depth < place.depth {
-            (place.jump, jumped)
-        } else {
-            (parent, place_of(commits, parent)?)
-        };
-    }
-    Ok((place.depth == depth).then_some(number))
-}
-
-fn ancestors(commits: &impl ReadableTable<u32, &'static [u8]>, from: u32) -> Result<Vec<u32>> {
+fn ancestors(commits: &impl Commits, from: u32) -> Result<Vec<u32>> {
     let mut numbers = vec![from];
     let mut at = from;
-    while let Some(parent) = place_of(commits, at)?.parents[0] {
-        numbers.push(older(parent, at)?);
+    while let Some(parent) = parents_of(commits, at)?.0.parents[0] {
+        numbers.push(parent);
         at = parent;
     }
     Ok(numbers)
 }
 
-/// Every commit that `from` reaches by any parent down to `oldest`, newest first: a parent's number is lower.
-fn reached(commits: &impl ReadableTable<u32, &'static [u8]>, from: u32, oldest: u32) -> Result<Vec<u32>> {
-    let mut numbers: Vec<u32> = Vec::new();
-    let mut heap = BinaryHeap::from([from]);
-    while let Some(number) = heap.pop() {
-        if numbers.last() == Some(&number) {
-            continue;
-        }
-        numbers.push(number);
-        for parent in place_of(commits, number)?.parents.into_iter().flatten() {
-            if older(parent, number)? >= oldest {
-                heap.push(parent);
-            }
-        }
-    }
-    Ok(numbers)
-}
-
-fn older(parent: u32, child: u32) -> Result<u32> {
-    if parent < child { Ok(parent) } else { Err(tables::damaged(&format!("commit {child} comes before its parent"))) }
+/// Every commit that `from` reaches by any parent down to `oldest`, newest first.
+fn reached(commits: &impl Commits, from: u32, oldest: u32) -> Result<Vec<u32>> {
+    Ancestry::of(commits, from, oldest).map(|step| Ok(step?.0)).collect()
 }

@@ -2,7 +2,8 @@
 //! it opens, hands each question to a thread that may block, and each write to the one writer.
 //!
 //! `tables` is the layout on disk, `store` what is open, `writer`, `draft` and `names` how truth changes, `read`,
-//! `history` and `verify` what is asked of it, `opener` and `disk` the file below redb, `index` the derived data.
+//! `history`, `diff`, `plan` and `verify` what is asked of it, `graph` the ways through history, `opener` and `disk`
+//! the file below redb, `index` the derived data.
 
 mod compact;
 mod diff;

@@ -17,7 +17,7 @@ use super::diff::{Shift, counts};
 use super::graph;
 use super::read::number_of;
 use super::store::{Store, commit_row};
-use super::tables::{COMMITS, Delta, ERASED, Snapshot, bitmap};
+use super::tables::{COMMITS, Delta, Snapshot};
 use crate::engine::At;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -43,13 +43,6 @@ pub struct Worked {
     pub planned: Planned,
 }
 
-impl Worked {
-    /// Whether no commit comes of it.
-    pub fn is_empty(&self) -> bool {
-        self.delta.len() == 0 && self.fresh.is_empty() && self.second_parent.is_none()
-    }
-}
-
 /// What a plan does, before it is counted and told.
 #[derive(Default)]
 struct Outline {
@@ -71,7 +64,7 @@ struct Ground<'a> {
     truth: &'a Snapshot,
     commits: ReadOnlyTable<u32, &'static [u8]>,
     /// Versions that never come back.
-    erased: RoaringBitmap,
+    erased: Arc<RoaringBitmap>,
     head: u32,
     ours: &'a RoaringBitmap,
 }
@@ -84,7 +77,7 @@ impl Store {
             store: self,
             truth: &truth,
             commits: truth.open(COMMITS)?,
-            erased: erased(&truth)?,
+            erased: self.erased(),
             head: number_of(&truth, at.commit)?,
             ours: &at.state,
         };
@@ -137,15 +130,6 @@ impl Store {
         };
         Ok(Worked { head, delta, fresh, second_parent, about, planned })
     }
-}
-
-/// A store in which nothing was ever erased may lack the table.
-fn erased(truth: &Snapshot) -> Result<RoaringBitmap> {
-    let table = match truth.0.open_table(ERASED) {
-        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(RoaringBitmap::new()),
-        table => table?,
-    };
-    table.get(())?.map_or_else(|| Ok(RoaringBitmap::new()), |row| bitmap(row.value()))
 }
 
 impl Ground<'_> {
@@ -204,8 +188,7 @@ impl Ground<'_> {
     }
 
     fn state_at(&self, number: u32) -> Result<Arc<RoaringBitmap>> {
-        let state = self.store.state_at(self.truth, number)?;
-        Ok(if state.is_disjoint(&self.erased) { state } else { Arc::new(&*state - &self.erased) })
+        self.store.state_at(self.truth, number)
     }
 
     fn number(&self, id: CommitId) -> Result<u32> {

@@ -130,7 +130,7 @@ impl Ground<'_> {
     /// What a commit did against its first parent, but for what was erased since.
     fn steps_of(&self, commit: u32, row: &CommitRow, steps: &mut Vec<Step>) -> Result<()> {
         let delta = delta_of(self.truth, commit, row)?;
-        let there = |vids: RoaringBitmap| vids - &self.erased;
+        let there = |vids: RoaringBitmap| vids - &*self.erased;
         for Shift { memory, before, after } in self.store.shifts(&there(delta.removed), &there(delta.added))? {
             steps.push(Step { memory, commit: Reverse(commit), before, after });
         }

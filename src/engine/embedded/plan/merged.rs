@@ -4,50 +4,55 @@
 use std::collections::HashMap;
 
 use super::Ground;
-use crate::engine::embedded::graph::{brought_by, is_ancestor};
+use crate::engine::embedded::graph::{brought, is_ancestor};
 use crate::engine::embedded::store::commit_row;
 use crate::error::Result;
 use crate::model::{Commit, CommitId, Merged, Verb};
 
 impl Ground<'_> {
-    /// `None` where nothing of it was. Of several earlier merges, one that was taken back comes first.
+    /// `None` where nothing of it was. Of several earlier merges the newest that was taken back, else the newest.
     pub fn merged(&self, bases: &[u32], theirs: u32) -> Result<Option<Merged>> {
-        let is_all = bases == [theirs];
-        let mut found: Option<Merged> = None;
-        for base in bases {
-            let Some(merge) = brought_by(&self.commits, *base, self.head)? else { continue };
-            // Where a branch began is no merge; but what is all there already was brought by its own commit.
-            if (merge != *base || is_all) && found.is_none_or(|found| found.undone_by.is_none()) {
-                let undone_by = self.undone(merge)?;
-                if found.is_none() || undone_by.is_some() {
-                    found = Some(Merged { merge: self.id(merge)?, is_all, undone_by });
-                }
-            }
-        }
-        Ok(found)
+        let merges = brought(&self.commits, theirs, self.head)?;
+        let Some(newest) = merges.first() else { return Ok(None) };
+        let undone = self.undone(&merges)?;
+        let (merge, undone_by) = undone.map_or((*newest, None), |(merge, by)| (merge, Some(by)));
+        Ok(Some(Merged { merge: self.id(merge)?, is_all: bases == [theirs], undone_by }))
     }
 
-    /// The commit on our line that took that one back, if it still stands. From new to old: what was taken back itself
-    /// takes nothing back.
-    fn undone(&self, merge: u32) -> Result<Option<CommitId>> {
+    /// The first of these that was taken back by a commit that still stands. From new to old along our line: what was
+    /// taken back itself takes nothing back.
+    fn undone(&self, merges: &[u32]) -> Result<Option<(u32, CommitId)>> {
+        let mut rolled_back = HashMap::new();
         let mut taken_back = HashMap::new();
+        let oldest = merges.last().copied().unwrap_or(self.head);
         let mut number = self.head;
-        while number > merge {
+        while number > oldest {
             let row = commit_row(&self.commits, number)?;
             let (id, commit) = (row.id(), row.bare()?);
             let mut next = row.place.parents[0];
             if !taken_back.contains_key(&id) && takes_back(commit.verb) {
-                match self.rolled_back_to(number, &commit)? {
-                    Some(to) if !is_ancestor(&self.commits, merge, to)? => return Ok(Some(id)),
+                if let Some(to) = self.rolled_back_to(number, &commit)? {
+                    for merge in merges.iter().filter(|merge| **merge < number) {
+                        if !rolled_back.contains_key(merge) && !is_ancestor(&self.commits, *merge, to)? {
+                            rolled_back.insert(*merge, id);
+                        }
+                    }
                     // What lies between does not stand.
-                    Some(to) => next = Some(to),
-                    None => taken_back.extend(commit.about.into_iter().map(|about| (about, id))),
+                    next = Some(to);
+                } else {
+                    taken_back.extend(commit.about.into_iter().map(|about| (about, id)));
                 }
             }
             let Some(older) = next else { break };
             number = older;
         }
-        Ok(taken_back.get(&self.id(merge)?).copied())
+        for merge in merges {
+            let by = rolled_back.get(merge).or(taken_back.get(&self.id(*merge)?));
+            if let Some(by) = by {
+                return Ok(Some((*merge, *by)));
+            }
+        }
+        Ok(None)
     }
 
     /// Of a rollback of everything: where to. One of somebody's commits leaves another state than theirs.
