@@ -222,17 +222,18 @@ async fn a_reply_of_many_long_changes_fits_the_wire_and_counts_the_rest() {
     rolled_back.counts.kept = 20;
     let mut waiting = samples::waiting();
     waiting.conflicts =
-        (0..200).map(|n| Conflicted { base: samples::side(n, &long), ..waiting.conflicts[0].clone() }).collect();
+        (0..20).map(|n| Conflicted { base: samples::side(n, &long), ..waiting.conflicts[0].clone() }).collect();
     waiting.counts.conflicts = 20;
-    for (tool, arguments, response, key) in [
-        ("memory_diff", json!({"source": "x"}), Response::Diffed(Box::new(diffed)), "changes"),
-        ("memory_rollback", json!({"agent": "x"}), moved(rolled_back), "kept"),
-        ("memory_merge", json!({"source": "x"}), moved(waiting), "conflicts"),
+    for (tool, arguments, response, key, rest) in [
+        ("memory_diff", json!({"source": "x"}), Response::Diffed(Box::new(diffed)), "changes", "more: ask"),
+        ("memory_rollback", json!({"agent": "x"}), moved(rolled_back), "kept", "more that are kept"),
+        ("memory_merge", json!({"source": "x"}), moved(waiting), "conflicts", "more open conflicts"),
     ] {
         let result = reply(tool, arguments, response).await;
         assert!(result.to_string().len() <= memoria::wire::limits::REPLY_BYTES_MAX, "{tool}");
         let shown = result["structuredContent"][key].as_array().unwrap().len();
         assert!(0 < shown && shown < 20, "{tool}: {shown}");
-        assert!(text(&result).contains(" more"), "{tool}");
+        let rest = format!("{} {rest}", 20 - shown);
+        assert!(text(&result).contains(&rest), "{tool}: {rest}");
     }
 }

@@ -83,7 +83,8 @@ pub fn moved(asked: &Asked, moved: &Moved) -> Reply {
     if !quote.is_empty() {
         text += &format!("\n{}", quote.written());
     }
-    text += &left_out(asked, moved, changes.len());
+    text += &hidden(moved, conflicts, kept.len(), commits.len());
+    text += &changes_left(asked, moved, changes.len());
     let structured = json!({
         "verb": moved.verb, "branch": moved.branch.as_str(), "dry_run": moved.mode == Mode::DryRun,
         "commit": value::commit_id(moved.commit), "counts": value::counts(&moved.counts),
@@ -145,35 +146,35 @@ fn outcome(asked: &Asked, moved: &Moved) -> String {
     text
 }
 
-/// What the text does not show, and where it is.
-fn left_out(asked: &Asked, moved: &Moved, shown: usize) -> String {
-    let mut text = String::new();
+/// How many there are beside those that the text shows.
+fn hidden(moved: &Moved, conflicts: &[Conflicted], kept: usize, commits: usize) -> String {
+    let open = conflicts.iter().take(GLIMPSES_MAX).filter(|conflict| conflict.settled.is_none()).count();
+    let beside = |all: usize, shown: usize, what: &str| match all.saturating_sub(shown.min(GLIMPSES_MAX)) {
+        0 => String::new(),
+        hidden => format!("\nand {hidden} more {what}."),
+    };
+    beside(moved.counts.conflicts as usize, open, "open conflicts")
+        + &beside(moved.counts.kept as usize, kept, "that are kept")
+        + &beside(moved.commits.len(), commits, "commits")
+}
+
+/// How many changes are not on the page, and where they are.
+fn changes_left(asked: &Asked, moved: &Moved, shown: usize) -> String {
     let Moved { branch, counts, .. } = moved;
-    let open = moved.conflicts.iter().take(GLIMPSES_MAX).filter(|conflict| conflict.settled.is_none()).count();
-    for (left, what) in [
-        ((counts.conflicts as usize).saturating_sub(open), "open conflicts"),
-        ((counts.kept as usize).saturating_sub(GLIMPSES_MAX), "that are kept"),
-        (moved.commits.len().saturating_sub(GLIMPSES_MAX), "commits"),
-    ] {
-        if left > 0 {
-            text += &format!("\nand {left} more {what}.");
-        }
-    }
     let next = asked.offset.saturating_add(shown as u32);
     let more = match counts.moved().saturating_sub(next) {
-        0 => return text,
+        0 => return String::new(),
         1 => "1 more change".to_owned(),
         many => format!("{many} more changes"),
     };
-    text += &match (moved.mode, &moved.safety, moved.commit) {
+    match (moved.mode, &moved.safety, moved.commit) {
         (Mode::DryRun, ..) => format!("\n{more}: ask with offset {next}."),
         (Mode::Do, Some(safety), _) => {
             format!("\n{more}: memory_diff with source {branch} and against {safety} has all.")
         }
         (Mode::Do, None, Some(_)) => format!("\nand {more}."),
         (Mode::Do, None, None) => format!("\n{more} to come with it."),
-    };
-    text
+    }
 }
 
 pub fn logged(asked: &Asked, logged: &Logged) -> Reply {
