@@ -81,7 +81,7 @@ pub struct Scan {
     pub versions: Vec<Version>,
     /// Where the next stretch begins; `None` at the end.
     pub next: Option<u64>,
-    /// How many match, whatever the stretch.
+    /// How many match, whatever the stretch; counted for the first one, 0 after it.
     pub total: u32,
 }
 

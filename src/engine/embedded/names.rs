@@ -16,7 +16,7 @@ use crate::model::{Name, NameChange, NameKind, Protection, Ref, Time, Verb};
 /// How often a name may have been renamed since the time that is asked about.
 const RENAMED_MAX: usize = 1_000;
 
-/// What becomes of names, to be written.
+/// What becomes of names: rows, and what they mean for who asks next.
 #[derive(Default)]
 pub struct Named {
     pub rows: Vec<(Vec<u8>, Vec<u8>)>,

@@ -25,15 +25,17 @@ const SCANNED_AT_ONCE: usize = 4_096;
 
 impl Store {
     pub(super) fn resolve(&self, revision: &Revision, now: Time) -> Result<At> {
+        // Before truth is fixed, which is then sure to hold the head's commit.
+        let head = match revision {
+            Revision::Name(name) => self.heads().get(name).cloned(),
+            Revision::Commit(_) | Revision::At(..) => None,
+        };
         let truth = self.snapshot()?;
         match revision {
-            Revision::Name(name) => {
-                let head = self.heads().get(name).cloned();
-                match head {
-                    Some(head) => self.at_head(&truth, &head, now),
-                    None => self.at_commit(&truth, self.standing(&truth, name)?.standing.number),
-                }
-            }
+            Revision::Name(name) => match head {
+                Some(head) => self.at_head(&truth, &head, now),
+                None => self.at_commit(&truth, self.standing(&truth, name)?.standing.number),
+            },
             Revision::Commit(prefix) => self.at_commit(&truth, find_commit(&truth, prefix)?),
             Revision::At(name, time) => {
                 let number = stood_at(&truth.open(NAMES)?, name, *time)?.ok_or_else(|| {
@@ -170,8 +172,8 @@ impl Store {
     }
 
     pub(super) fn status(&self) -> Result<StoreStatus> {
-        let truth = self.snapshot()?;
         let head = self.head(&Name::main())?;
+        let truth = self.snapshot()?;
         let state = self.state(&truth, head.number)?;
         let names = tables::every_name(&truth.open(NAMES)?)?;
         let count = |kind| names.iter().filter(|(_, last)| last.is_living() && last.standing.kind == kind).count();

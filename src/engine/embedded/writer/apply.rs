@@ -32,7 +32,7 @@ enum Judged {
     New(Box<Verdict>),
 }
 
-/// What is to be written.
+/// What a write comes to.
 struct Verdict {
     draft: Draft,
     commit: Option<(Arc<Head>, Next)>,
