@@ -238,3 +238,115 @@ fn a_compaction_that_is_cut_short_is_done_or_never_happened() {
     println!("{undone} never happened, {done} were done");
     assert!(undone > 0 && done > 0, "an outcome was never met: the test tests too little");
 }
+
+#[test]
+fn an_erasure_that_meets_a_full_disk_ends_when_it_is_asked_again() {
+    let (runtime, mut rng) = (runtime(), Rng(seed()));
+    let (mut at_step, mut failed) = (1, 0);
+    runtime.block_on(async {
+        loop {
+            let prepared = prepare(&mut rng).await;
+            let author =
+                Author { agent: None, agent_version: None, session: SessionId::new("eraser").unwrap(), project: None };
+            let ask = Erase { ids: vec![prepared.secret], author, note: None, at: clock::now() };
+            let (op, kind) = (op(), io::ErrorKind::StorageFull);
+            prepared.folder.store.set_fault(Fault { at_step, kind, lasts: Lasts::ForEver });
+            let answer = prepared.engine.erase(op, ask.clone()).await;
+            let met = prepared.folder.store.clear_fault();
+            assert_eq!(answer.is_err(), met > 0, "step {at_step}: {answer:?}");
+            failed += u32::from(answer.is_err());
+            let again = prepared.engine.erase(op, ask).await;
+            assert_eq!(again.as_ref().map(|erased| erased.memories).ok(), Some(1), "step {at_step}: {again:?}");
+            assert!(is_erased(&prepared).await);
+            let (all, bytes) = (traces("the secret", CANARY), prepared.folder.bytes());
+            let left = all.iter().find(|(_, trace)| bytes.windows(trace.len()).any(|window| window == trace));
+            assert!(left.is_none(), "step {at_step}: {left:?} is left in the store");
+            apply(&prepared.engine, Verb::Store, vec![Change::Store(memory("after"))]).await.unwrap();
+            assert_eq!(sound(&prepared.engine).await, [""; 0], "step {at_step}");
+            if met == 0 {
+                break;
+            }
+            at_step += 1 + rng.below(5);
+        }
+    });
+    println!("{failed} erasures met a full disk, the last at step {at_step}");
+    assert!(failed > 5, "hardly any erasure met a full disk");
+}
+
+#[test]
+fn readers_meet_no_error_while_the_file_is_written_anew() {
+    let (home, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let engine = std::sync::Arc::new(crate::open(home.path()).unwrap());
+    let kept: Vec<Memory> = (0..30).map(|n| memory(&format!("kept {n} {}", "x".repeat(500)))).collect();
+    runtime.block_on(async {
+        for memory in &kept {
+            apply(&*engine, Verb::Store, vec![Change::Store(memory.clone())]).await.unwrap();
+        }
+    });
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let read = || {
+        let (runtime, mut reads) = (crate::runtime(), 0u32);
+        let ids: Vec<MemoryId> = kept.iter().map(|memory| memory.id).collect();
+        while !is_over.load(std::sync::atomic::Ordering::Acquire) {
+            runtime.block_on(async {
+                let at = head(&engine, "main").await;
+                let read = engine.read(&at, &ids).await.unwrap();
+                assert_eq!(read.iter().flatten().count(), kept.len());
+                let listed = engine.page(&at, &Filter::default(), ALL).await.unwrap();
+                assert!(listed.memories.len() >= kept.len());
+                engine.history(&at, &CommitFilter::default(), Walk::Branch, ALL).await.unwrap();
+            });
+            reads += 1;
+        }
+        reads
+    };
+    std::thread::scope(|scope| {
+        let readers = [scope.spawn(read), scope.spawn(read)];
+        runtime.block_on(async {
+            for _ in 0..rounds(15) {
+                let gone = memory("gone");
+                apply(&*engine, Verb::Store, vec![Change::Store(gone.clone())]).await.unwrap();
+                let session = SessionId::new("eraser").unwrap();
+                let author = Author { agent: None, agent_version: None, session, project: None };
+                engine.erase(op(), Erase { ids: vec![gone.id], author, note: None, at: clock::now() }).await.unwrap();
+                engine.compact(clock::now()).await.unwrap();
+            }
+        });
+        is_over.store(true, std::sync::atomic::Ordering::Release);
+        for reader in readers {
+            assert!(reader.join().unwrap() > 0);
+        }
+    });
+}
+
+#[test]
+fn what_a_rewrite_left_beside_the_store_is_gone_after_the_next_opening() {
+    let (home, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let (path, secret) = (home.path().join("memoria.redb"), memory(CANARY));
+    let engine = crate::open(home.path()).unwrap();
+    runtime.block_on(apply(&engine, Verb::Store, vec![Change::Store(secret.clone())])).unwrap();
+    drop(engine);
+    let beside = |end: &str| path.with_extension(end);
+    // Killed while the new file was filled; after the old one had got its second name; after the new one had its place.
+    std::fs::write(beside("redb.new"), "half").unwrap();
+    std::fs::hard_link(&path, beside("redb.old")).unwrap();
+    let engine = crate::open(home.path()).unwrap();
+    let there = |engine: &Embedded| {
+        runtime.block_on(async { engine.read(&head(engine, "main").await, &[secret.id]).await.unwrap()[0].is_some() })
+    };
+    assert!(there(&engine), "the store itself was taken for what was left of it");
+    drop(engine);
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 2);
+    let old = std::fs::read(&path).unwrap();
+    let engine = crate::open(home.path()).unwrap();
+    runtime.block_on(apply(&engine, Verb::Store, vec![Change::Store(memory("and more"))])).unwrap();
+    drop(engine);
+    std::fs::write(beside("redb.old"), &old).unwrap();
+    // A second name tells whether the bytes went, and not only the name.
+    std::fs::hard_link(beside("redb.old"), home.path().join("witness")).unwrap();
+    drop(crate::open(home.path()).unwrap());
+    let witness = std::fs::read(home.path().join("witness")).unwrap();
+    assert!(witness.len() == old.len() && witness.iter().all(|byte| *byte == 0), "the old bytes were not overwritten");
+    assert!(!beside("redb.old").exists() && !beside("redb.new").exists());
+    assert!(there(&crate::open(home.path()).unwrap()));
+}

@@ -222,21 +222,21 @@ impl Found {
     }
 }
 
+/// By truth itself, row by row: what derived data might miss must go as well.
 fn find(store: &Store, ids: &[MemoryId]) -> Result<Found> {
-    let versions = store.snapshot()?.open(VERSIONS)?;
-    let mut found = Found { memories: Vec::new(), rows: HashMap::new(), missing: Vec::new() };
-    let mut seen = HashSet::new();
-    for id in ids.iter().filter(|id| seen.insert(**id)) {
-        let before = found.rows.len();
-        for vid in store.index.vids_of(id)? {
-            let Some(row) = versions.get(vid)? else { continue };
-            let row = VersionRow::decode(row.value())?;
-            if let VersionRow::Whole { terms, first, .. } = row {
-                found.rows.insert(vid, Row { terms, first, version: row.id(), memory: *id });
-            }
+    let mut wanted: HashMap<MemoryId, bool> = ids.iter().map(|id| (*id, false)).collect();
+    let mut rows = HashMap::new();
+    for row in store.snapshot()?.open(VERSIONS)?.iter()? {
+        let (vid, row) = row?;
+        let row = VersionRow::decode(row.value())?;
+        let memory = row.memory_id()?;
+        if let (VersionRow::Whole { terms, first, .. }, Some(is_found)) = (row, wanted.get_mut(&memory)) {
+            *is_found = true;
+            rows.insert(vid.value(), Row { terms, first, version: row.id(), memory });
         }
-        let list = if found.rows.len() > before { &mut found.memories } else { &mut found.missing };
-        list.push(*id);
     }
-    Ok(found)
+    let mut seen = HashSet::new();
+    let each = ids.iter().copied().filter(|id| seen.insert(*id));
+    let (memories, missing) = each.partition(|id| wanted.get(id) == Some(&true));
+    Ok(Found { memories, rows, missing })
 }
