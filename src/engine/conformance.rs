@@ -82,6 +82,7 @@ macro_rules! engine_laws {
             an_undone_operation_can_be_done_again,
             a_plan_says_what_its_application_does,
             a_plan_of_many_changes_is_a_plan_like_any_other,
+            an_erased_memory_never_comes_back,
         }
     };
 }

@@ -70,7 +70,8 @@ pub enum Plan {
     Merge { theirs: CommitId, rule: Rule, resolutions: Vec<Resolution> },
     /// The change from `base` (the merge bases where `None`) to `theirs`, of the memories `only` (of all where
     /// empty), by the same three-way function; no second parent, about `theirs`. Under [`Rule::Fail`] a conflict makes
-    /// no commit.
+    /// no commit. Memories named in `only` without a `base` are wanted as they are there, although nobody changed them
+    /// there: what is missing here comes, and what says something else here is a conflict.
     Graft { base: Option<CommitId>, theirs: CommitId, only: Vec<MemoryId>, rule: Rule },
     /// What these commits changed is taken back, newest first; the new commit is about them (the first 64). A merge
     /// among [`Selection::Commits`] means all that it brought (against its first parent); under [`Selection::By`] it

@@ -1,9 +1,9 @@
 //! What picking, rolling back, reverting and undoing promise: a new commit of exactly that, others' later work kept.
 
 use super::branch::{Branch, made, merging};
-use super::samples::{memory, write};
+use super::samples::{memory, op, write};
 use super::verified;
-use crate::engine::Engine;
+use crate::engine::{Engine, Erase};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
     Applied, Author, Change, CommitFilter, CommitId, Counts, Difference, Expect, Later, Memory, Origin, OriginFilter,
@@ -24,6 +24,7 @@ async fn by<E: Engine>(branch: &Branch<'_, E>, agent: &str, verb: Verb, changes:
 pub async fn a_picked_memory_brings_its_change_and_no_other(engine: &impl Engine) -> Result<()> {
     let main = Branch::main(engine);
     let (a, b) = (main.store("a").await?, main.store("b").await?);
+    let before = main.commit().await?;
     let dev = main.fork("dev").await?;
     dev.correct(&a, "a corrected").await?;
     dev.correct(&b, "b corrected").await?;
@@ -49,6 +50,16 @@ pub async fn a_picked_memory_brings_its_change_and_no_other(engine: &impl Engine
     holds!(main.texts().await? == ["a corrected", "b corrected", "new"], "theirs was not picked");
     let unknown = main.carry_out(Verb::Pick, graft(vec![memory("never").id], Rule::Fail)).await;
     holds!(unknown.is_err_and(|error| error.kind == ErrorKind::NotFound), "a memory was picked that nobody made");
+    // From the past of the branch itself, and although nobody changed it there: what is named is wanted as it was.
+    main.purge(a.id).await?;
+    let past = Plan::Graft { base: None, theirs: before, only: vec![a.id, b.id], rule: Rule::Fail };
+    let planned = main.planned(&past).await?;
+    let conflicts: Vec<_> = planned.conflicts.iter().map(|conflict| conflict.id).collect();
+    holds!(conflicts == [b.id] && planned.counts.added == 1, "two memories of the past come to {planned:?}");
+    let past = Plan::Graft { base: None, theirs: before, only: vec![a.id], rule: Rule::Fail };
+    main.carry_out(Verb::Pick, past).await?;
+    holds!(main.texts().await? == ["a", "b corrected", "new"], "from the past came {:?}", main.texts().await?);
+    main.carry_out(Verb::Pick, graft(vec![a.id], Rule::Theirs)).await?;
     // A merge afterwards finds it all there.
     main.merge(&dev).await?;
     holds!(main.state().await? == dev.state().await?, "after picks a merge came to {:?}", main.texts().await?);
@@ -270,5 +281,43 @@ pub async fn a_plan_of_many_changes_is_a_plan_like_any_other(engine: &impl Engin
     if main.head().await?.live != 1_499 {
         return Err(Error::internal("a wide revert counts wrong"));
     }
+    verified(engine).await
+}
+
+pub async fn an_erased_memory_never_comes_back(engine: &impl Engine) -> Result<()> {
+    let main = Branch::main(engine);
+    let (kept, secret) = (main.store("kept").await?, main.store("a secret").await?);
+    let to = main.commit().await?;
+    let dev = main.fork("dev").await?;
+    dev.correct(&secret, "a secret, corrected").await?;
+    dev.correct(&kept, "kept, corrected").await?;
+    let merge = made(&main.merge(&dev).await?)?;
+    let purge = made(&main.purge(secret.id).await?)?;
+    let author = write(Verb::Erase, vec![])?.author;
+    let erase = Erase { ids: vec![secret.id], author, note: None, at: crate::clock::now() };
+    let erased = engine.erase(op(), erase).await?;
+    holds!(erased.memories == 1 && erased.versions == 2, "a memory of two versions was erased: {erased:?}");
+    holds!(dev.texts().await? == ["kept, corrected"], "an erased memory is live: {:?}", dev.texts().await?);
+    let theirs = dev.commit().await?;
+    let plans = [
+        (Verb::Revert, invert(purge), vec!["kept, corrected"]),
+        (Verb::Revert, invert(merge), vec!["kept"]),
+        (Verb::Rollback, Plan::Reset { to }, vec!["kept"]),
+        (Verb::Merge, merging(theirs), vec!["kept, corrected"]),
+        (Verb::Apply, Plan::Graft { base: Some(purge), theirs: to, only: vec![], rule: Rule::Theirs }, vec!["kept"]),
+        (Verb::Pick, Plan::Graft { base: None, theirs: to, only: vec![secret.id], rule: Rule::Theirs }, vec![]),
+    ];
+    for (n, (verb, plan, expected)) in plans.into_iter().enumerate() {
+        let trial = main.fork(&format!("trial/{n}")).await?;
+        let before = trial.texts().await?;
+        trial.carry_out(verb, plan.clone()).await?;
+        let texts = trial.texts().await?;
+        let expected = if expected.is_empty() { before } else { expected.iter().map(ToString::to_string).collect() };
+        holds!(texts == expected, "after an erasure {plan:?} came to {texts:?}, not {expected:?}");
+    }
+    let commit = engine.commit(merge).await?;
+    holds!(commit.id() == merge, "a commit with an erased version does not hash to its id any more");
+    let versions = engine.versions(&commit.added).await?;
+    holds!(versions.iter().flatten().all(|memory| memory.id != secret.id), "an erased version is read");
     verified(engine).await
 }

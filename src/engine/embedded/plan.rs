@@ -152,21 +152,25 @@ impl Ground<'_> {
 
     fn graft(&self, base: Option<CommitId>, theirs: CommitId, only: &[MemoryId], rule: Rule) -> Result<Outline> {
         let number = self.number(theirs)?;
-        let (bases, merged) = match base {
-            Some(base) => (vec![self.number(base)?], None),
-            None => {
-                let bases = graph::merge_bases(&self.commits, self.head, number)?;
-                let merged = self.merged(&bases, number)?;
-                (bases, merged)
-            }
+        let bases = match base {
+            Some(base) => vec![self.number(base)?],
+            None => graph::merge_bases(&self.commits, self.head, number)?,
         };
         let mut sides = self.sides(&bases, number)?;
+        let mut told = Outline { about: vec![theirs], ..Outline::default() };
+        if base.is_none() {
+            told.bases = self.ids(&bases)?;
+            if only.is_empty() {
+                told.merged = self.merged(&bases, number)?;
+            } else {
+                sides.forget_what_theirs_kept();
+            }
+        }
         if !only.is_empty() {
             sides.restrict(&self.versions_of(only)?);
         }
-        let outline = self.three_way(&sides, &Verdict { rule, resolutions: &[] })?;
-        let bases = if base.is_none() { self.ids(&bases)? } else { Vec::new() };
-        Ok(Outline { about: vec![theirs], bases, merged, ..outline })
+        let Outline { about, bases, merged, .. } = told;
+        Ok(Outline { about, bases, merged, ..self.three_way(&sides, &Verdict { rule, resolutions: &[] })? })
     }
 
     fn sides(&self, bases: &[u32], theirs: u32) -> Result<Sides> {

@@ -37,6 +37,14 @@ struct Clash {
 }
 
 impl Sides {
+    /// A memory that is asked for by name is wanted as it is there, although nobody changed it there: as if the bases
+    /// had not had it.
+    pub fn forget_what_theirs_kept(&mut self) {
+        for base in &mut self.bases {
+            *base = Arc::new(&**base - &*self.theirs);
+        }
+    }
+
     /// As if there were no other versions.
     pub fn restrict(&mut self, only: &RoaringBitmap) {
         for state in self.bases.iter_mut().chain([&mut self.theirs]) {
