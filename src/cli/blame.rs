@@ -46,7 +46,7 @@ fn as_text(blamed: &Blamed, style: &Style, now: Time) -> String {
     let session = session.map(|session| format!(", session {}", one_line(session.as_str()))).unwrap_or_default();
     let project = memory.project.as_ref().map_or("global", |p| p.as_str());
     out += &format!("{}\n", style.dim(&format!("from {}{session}, {}", text::origin(memory), one_line(project))));
-    for (at, past) in blamed.history.iter().enumerate() {
+    for past in &blamed.history {
         let entry = &past.commit;
         let note = entry.note.as_ref().map(|note| format!("  \"{}\"", one_line(note))).unwrap_or_default();
         out += &format!(
@@ -56,9 +56,7 @@ fn as_text(blamed: &Blamed, style: &Style, now: Time) -> String {
             style.paint(Paint::Cyan, &entry.verb),
             style.bold(&text::author(&entry.author)),
         );
-        // What it said before is the next older state that said anything.
-        let before = blamed.history[at + 1..].iter().find_map(|older| older.text.as_deref());
-        out += &match (&past.text, before) {
+        out += &match (&past.text, &past.before) {
             (Some(said), Some(before)) => words::compared(before, said, style, 4),
             (Some(said), None) => style.block(said, 4),
             (None, _) => format!("    {}\n", style.dim("(removed)")),

@@ -117,6 +117,7 @@ pub fn past(past: &Past) -> Value {
     json!({
         "commit": commit(&past.commit),
         "text": past.text,
+        "before": past.before,
         "trust": past.trust.map(|trust| trust.as_str()),
         "confidence": past.confidence.map(|c| f64::from(c.0) / 1000.0),
     })

@@ -179,6 +179,10 @@ fn headline(told: &Told, style: &Style) -> String {
         other => (other, other),
     };
     let object = match moved.verb.as_str() {
+        "undo" | "redo" => {
+            let count = moved.commits.len().max(1) as u64;
+            format!("{} on {branch}", plural(count, "operation", "operations"))
+        }
         _ if source.is_empty() => branch.to_owned(),
         "merge" => format!("{source} into {branch}"),
         _ => format!("{source} on {branch}"),
@@ -257,13 +261,6 @@ fn kept(moved: &Moved, style: &Style, now: Time) -> String {
 fn open_conflicts(told: &Told, style: &Style) -> String {
     let moved = &told.moved;
     let into = told.asked.branch_option("--into");
-    if moved.conflicts.is_empty() && moved.counts.conflicts == 0 {
-        return if moved.is_pending && moved.mode == Mode::Do {
-            format!("Nothing is open: `memoria resolve --commit{into}` makes the merge.\n")
-        } else {
-            String::new()
-        };
-    }
     let mut out = String::new();
     if moved.counts.conflicts > 0 {
         out += &format!("{}:\n", style.paint(Paint::Red, &plural(moved.counts.conflicts, "conflict", "conflicts")));
@@ -274,7 +271,11 @@ fn open_conflicts(told: &Told, style: &Style) -> String {
         let of = count(moved.counts.conflicts);
         out += &style.dim(&format!("{} of {of} conflicts; the others follow as these are settled.\n", count(open)));
     }
-    if moved.is_pending {
+    if moved.counts.conflicts == 0 {
+        if moved.is_pending && moved.mode == Mode::Do {
+            out += &format!("Nothing is open: `memoria resolve --commit{into}` makes the merge.\n");
+        }
+    } else if moved.is_pending {
         out += &changes::how_to_settle(&moved.conflicts, &into, style);
     } else {
         out += "`--strategy ours` keeps what the branch has, `--strategy theirs` takes the other side.\n";

@@ -4,7 +4,7 @@ use super::log::entry;
 use super::{Caller, Service};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::model::{CommitEntry, CommitFilter, Page, Version, Walk};
+use crate::model::{CommitEntry, CommitFilter, Memory, Page, Version, VersionId, Walk};
 use crate::wire::limits;
 use crate::wire::message::{Past, Show, Shown};
 
@@ -26,21 +26,25 @@ impl<E: Engine> Service<E> {
         Ok(Shown { memory, is_live, history, history_total })
     }
 
+    async fn version_of(&self, id: Option<VersionId>) -> Result<Option<Memory>> {
+        match id {
+            Some(id) => Ok(self.engine.versions(&[id]).await?.pop().flatten()),
+            None => Ok(None),
+        }
+    }
+
     /// What each commit made of the one memory that the entries are about, as many as fit an answer, and its newest
     /// state among them.
     pub(super) async fn past_of(&self, entries: Vec<CommitEntry>) -> Result<(Vec<Past>, Option<Version>)> {
         let (mut newest, mut bytes) = (None, 0);
         let mut history = Vec::with_capacity(entries.len());
         for item in entries {
-            let after = item.glance.first().and_then(|change| change.after);
-            let memory = match after {
-                Some(id) => self.engine.versions(&[id]).await?.pop().flatten(),
-                None => None,
-            };
+            let (before, after) = item.glance.first().map_or((None, None), |change| (change.before, change.after));
+            let (before, memory) = (self.version_of(before).await?, self.version_of(after).await?);
             if let (None, Some(id), Some(memory)) = (&newest, after, &memory) {
                 newest = Some(Version { id, memory: memory.clone() });
             }
-            bytes += memory.as_ref().map_or(0, |memory| memory.text.len());
+            bytes += [&before, &memory].into_iter().flatten().map(|memory| memory.text.len()).sum::<usize>();
             if bytes > limits::RESULT_TEXTS_BYTES_MAX {
                 break;
             }
@@ -49,6 +53,7 @@ impl<E: Engine> Service<E> {
                 trust: memory.as_ref().map(|memory| memory.trust),
                 confidence: memory.as_ref().map(|memory| memory.confidence),
                 text: memory.map(|memory| memory.text),
+                before: before.map(|memory| memory.text),
             });
         }
         Ok((history, newest))

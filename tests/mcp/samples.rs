@@ -170,8 +170,13 @@ pub fn logged() -> Logged {
 
 pub fn blamed() -> Blamed {
     let (stored, removed) = (entry(0xc1, Some("cursor"), Some("a note"), "x"), entry(0xc2, None, None, "x"));
-    let past =
-        |commit, text: Option<&str>, trust| Past { commit, text: text.map(str::to_owned), trust, confidence: None };
+    let past = |commit, text: Option<&str>, trust| Past {
+        commit,
+        text: text.map(str::to_owned),
+        trust,
+        confidence: None,
+        before: None,
+    };
     Blamed {
         memory: shaped(fixed(1, "what it said")),
         is_live: false,

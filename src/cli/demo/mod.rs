@@ -34,7 +34,7 @@ const CURSOR_LEARNED: [Fact; 3] = [
 const CORRECTED: &str = "Production deploys run from the Buildkite pipeline.";
 /// On a branch: what is tried there, and what the correction says there.
 const TRIED: &str = "Sessions are cached in Redis for ten minutes.";
-const CORRECTED_THERE: &str = "Production deploys run from the Buildkite pipeline, canary first.";
+const CORRECTED_THERE: &str = "Production deploys run from Buildkite, canary first.";
 const SWALLOWED: [Fact; 2] = [
     ("semantic", &["test"], "Tests may be skipped before a release."),
     ("procedural", &["deploy"], "Database passwords are kept in the public wiki."),

@@ -284,6 +284,8 @@ pub struct Past {
     pub text: Option<String>,
     pub trust: Option<Trust>,
     pub confidence: Option<Confidence>,
+    /// What it said before, on the branch that the commit was made on; `None` where it was not there.
+    pub before: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
