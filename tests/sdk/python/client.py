@@ -157,6 +157,52 @@ async def check_versions():
             assert checkout["current"] == "trial" and len(await texts()) == 2, checkout
 
 
+async def check_full_profile():
+    """The whole list of tools by a setting; each of them is called, and what it says fits its schema."""
+    with Home() as home:
+        home.env["MEMORIA_MCP_PROFILE"] = "full"
+        async with home.agent(name="historian") as agent:
+            tools = {tool.name: tool for tool in (await agent.list_tools()).tools}
+            assert list(tools)[: len(TOOLS)] == TOOLS and len(tools) == 23, list(tools)
+            called = set(TOOLS)
+
+            async def call(tool, **arguments):
+                called.add(tool)
+                result = await agent.call_tool(tool, arguments)
+                said = structured(result)
+                jsonschema.Draft202012Validator.check_schema(tools[tool].output_schema)
+                jsonschema.validate(said, tools[tool].output_schema, cls=jsonschema.Draft202012Validator)
+                return said
+
+            fact = (await call("memory_store", content="We deploy on Fridays"))["memory"]["short_id"]
+            await call("memory_snapshot", name="before")
+            await call("memory_branch", name="trial")
+            await call("memory_correct", memory_id=fact, new_content="We deploy on Mondays", branch="trial")
+            extra = (await call("memory_store", content="The trial runs on blue", branch="trial"))["memory"]["short_id"]
+            await call("memory_correct", memory_id=fact, new_content="We deploy on Tuesdays")
+            waiting = await call("memory_merge", source="trial")
+            assert waiting["pending"] and waiting["conflicts"][0]["short_id"] == fact, waiting
+            assert (await call("memory_branches"))["merging"] == ["main"]
+            settled = await call("memory_resolve", memory_id=fact, text="We deploy on Mondays and Tuesdays")
+            assert settled["conflicts"][0]["settled"] == "text" and settled["counts"]["conflicts"] == 0, settled
+            merge = (await call("memory_resolve", commit=True))["commit"][:12]
+            log = await call("memory_log", all=True)
+            assert log["commits"][0]["id"].startswith(merge) and log["total"] == len(log["commits"]) == 6, log
+            blame = await call("memory_blame", memory_id=fact)
+            assert blame["total"] == len(blame["history"]) == 4, blame
+            assert (await call("memory_revert", commit=merge))["counts"]["removed"] == 1
+            assert (await call("memory_undo"))["counts"]["added"] == 1
+            assert (await call("memory_redo"))["counts"]["removed"] == 1
+            picked = await call("memory_pick", source="trial", ids=[extra])
+            assert picked["counts"]["added"] == 1, picked
+            applied = await call("memory_apply", source="before", dry_run=True)
+            assert applied["counts"]["removed"] == 1 and applied["counts"]["changed"] == 1, applied
+            assert "before" in [snapshot["name"] for snapshot in (await call("memory_snapshots"))["snapshots"]]
+            assert (await call("memory_snapshot_delete", names="before"))["total"] == 1
+            assert (await call("memory_branch_delete", name="trial"))["current"] == "main"
+            assert called == set(tools), set(tools) - called
+
+
 async def check_auto():
     """A client that asks `server/discover` first ends at the newest version."""
     with Home() as home:
@@ -253,7 +299,7 @@ async def check_secrets():
 def main():
     checks = [(f"version {v}", check_version(v)) for v in (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)]
     checks += [("auto", check_auto()), ("errors", check_errors()), ("concurrency", check_concurrency()), ("kill", check_kill())]
-    checks += [("versions", check_versions()), ("secrets", check_secrets())]
+    checks += [("versions", check_versions()), ("full profile", check_full_profile()), ("secrets", check_secrets())]
     failed = 0
     for name, check in checks:
         try:
