@@ -139,9 +139,10 @@ pub fn purged(purged: &Purged) -> Reply {
     }
     let mut room = Room::new();
     let fit = purged.removed.iter().take_while(|shaped| room.take([*shaped])).count();
+    let missing = value::list(&purged.missing, |id| visible(id).into());
     let structured = json!({
         "branch": purged.branch.as_str(), "removed": value::list(&purged.removed[..fit], value::memory),
-        "total": total, "missing": value::list(&purged.missing, |id| visible(id).into()), "safety": purged.safety.as_ref().map(Name::as_str),
+        "total": total, "missing": missing, "safety": purged.safety.as_ref().map(Name::as_str),
         "erased_memories": purged.erased_memories, "erased_versions": purged.erased_versions,
         "commit": value::commit_id(purged.commit),
     });
