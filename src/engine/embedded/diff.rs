@@ -23,6 +23,7 @@ pub struct Versions(Vec<(u32, u32)>);
 struct VersionIds(Vec<(u32, VersionId)>);
 
 impl Store {
+    /// Blocks. A difference is within the filter if either side's version is.
     pub(super) fn diff(&self, from: &At, to: &At, filter: &Filter, page: Page) -> Result<Diff> {
         let (gone, come) = (&*from.state - &*to.state, &*to.state - &*from.state);
         let mut shifts = self.shifts(&gone, &come)?;
@@ -103,11 +104,13 @@ impl Store {
 }
 
 impl Versions {
+    /// The version of that memory.
     pub fn get(&self, memory: u32) -> Option<u32> {
         let found = self.0.binary_search_by_key(&memory, |(memory, _)| *memory).ok()?;
         Some(self.0[found].1)
     }
 
+    /// The numbers of the memories, rising.
     pub fn memories(&self) -> impl Iterator<Item = u32> {
         self.0.iter().map(|(memory, _)| *memory)
     }
@@ -120,6 +123,7 @@ impl VersionIds {
     }
 }
 
+/// How many come, change and go.
 pub fn counts(shifts: &[Shift]) -> Counts {
     let mut counts = Counts::default();
     for shift in shifts {

@@ -7,6 +7,7 @@ mod invert;
 mod merged;
 mod three_way;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use redb::ReadOnlyTable;
@@ -114,10 +115,8 @@ impl Store {
         let counts = Counts { conflicts: conflicts.len() as u32, kept: kept.len() as u32, ..counts(&shifts) };
         let differences = self.page_of(&mut shifts, &unstored, page)?;
         let fresh: Vec<Memory> = fresh.into_iter().map(|(_, memory)| memory).collect();
-        let shown = unstored.iter().zip(&fresh).filter(|((_, id), _)| {
-            // Few: fields of both sides, and texts that somebody typed.
-            differences.iter().any(|difference| difference.after == Some(*id))
-        });
+        let after: HashSet<VersionId> = differences.iter().filter_map(|difference| difference.after).collect();
+        let shown = unstored.iter().zip(&fresh).filter(|((_, id), _)| after.contains(id));
         let planned = Planned {
             counts,
             fresh: shown.map(|((_, id), memory)| Version { id: *id, memory: memory.clone() }).collect(),

@@ -26,6 +26,7 @@ struct Step {
 }
 
 impl Ground<'_> {
+    /// What becomes of our state without these commits.
     pub fn invert(&self, what: &Selection, later: Later) -> Result<Outline> {
         let (commits, mut steps) = match what {
             Selection::Commits(ids) => self.named(ids)?,

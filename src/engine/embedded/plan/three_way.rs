@@ -54,6 +54,7 @@ impl Sides {
 }
 
 impl Ground<'_> {
+    /// What theirs brings to our state.
     pub fn three_way(&self, sides: &Sides, verdict: &Verdict) -> Result<Outline> {
         let mut outline = Outline::default();
         let clashes = self.one_sided(sides, &mut outline.shifts)?;
