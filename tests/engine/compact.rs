@@ -155,6 +155,29 @@ fn a_little_is_taken_out_without_a_new_file() {
     });
 }
 
+#[test]
+fn much_is_left_behind_in_the_old_file_once_its_grace_is_over() {
+    let (home, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let engine = open(home.path()).unwrap();
+    runtime.block_on(async {
+        let hour = 3_600_000;
+        store(&engine, "main", notes("main", 20)).await;
+        create(&engine, "aside", NameKind::Branch, "main").await;
+        store(&engine, "aside", notes("aside", 200)).await;
+        delete(&engine, "aside").await;
+        drop(engine);
+        age_names(home.path(), 2 * hour);
+        let engine = open(home.path()).unwrap();
+        let main = everything(&engine, "main").await;
+        let compacted = engine.compact(clock::now().plus_ms(-hour)).await.unwrap();
+        assert_eq!((compacted.versions, compacted.commits, compacted.names), (200, 200, 1), "{compacted:?}");
+        assert!(compacted.bytes_after * 2 < compacted.bytes_before, "{compacted:?}");
+        assert_eq!(std::fs::metadata(home.path().join("memoria.redb")).unwrap().len(), compacted.bytes_after);
+        assert_eq!(everything(&engine, "main").await, main);
+        sound(engine.verify().await.unwrap());
+    });
+}
+
 /// Makes every move of every name in the closed store so much older.
 fn age_names(home: &std::path::Path, ms: i64) {
     const NAMES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("names");

@@ -83,7 +83,7 @@ async fn commits(engine: &Embedded, at: &At) -> Vec<Commit> {
     commits
 }
 
-/// Steps that a work takes when nothing goes wrong.
+/// From this step on, nothing reaches the disk.
 fn armed(prepared: &Prepared, at_step: u64) {
     prepared.folder.store.set_fault(Fault { at_step, kind: io::ErrorKind::Other, lasts: Lasts::ForEver });
 }
@@ -212,7 +212,7 @@ fn a_compaction_that_is_cut_short_is_done_or_never_happened() {
             prepared.engine.apply(op(), write).await.unwrap();
             let main = head(&prepared.engine, "main").await;
             let before = (main.commit, commits(&prepared.engine, &main).await);
-            armed(&prepared, 1 + rng.below(70));
+            armed(&prepared, 1 + rng.below(110));
             let answer = prepared.engine.compact(clock::now().plus_ms(1_000)).await;
             let prepared = accident(prepared, &mut rng);
             let engine = &prepared.engine;

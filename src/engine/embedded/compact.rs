@@ -59,24 +59,27 @@ pub fn nothing_to_do(store: &Store, before: Time) -> Result<Option<Compacted>> {
 
 /// How many versions no living name reaches: counted anew only when a name went or came back.
 #[derive(Default)]
-pub struct Unreachable(Mutex<Option<(Vec<(Name, Time)>, u32)>>);
+pub struct Unreachable(Mutex<Counted>);
+
+#[derive(Default)]
+struct Counted {
+    /// The names that are deleted, and since when.
+    gone: Vec<(Name, Time)>,
+    count: u32,
+}
 
 impl Unreachable {
     pub fn count(&self, truth: &Snapshot) -> Result<u32> {
         let names = every_name(&truth.open(NAMES)?)?.into_iter();
         let gone: Vec<_> =
             names.filter(|(_, last)| last.event == Event::Deleted).map(|(name, last)| (name, last.at)).collect();
-        if gone.is_empty() {
-            return Ok(0);
-        }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, count)) = known.as_ref().filter(|(of, _)| *of == gone) {
-            return Ok(*count);
+        if known.gone != gone {
+            let (_, kept) = forgotten(lives(truth)?, Time::MAX);
+            let count = unreached(truth, roots(truth, &kept)?)?.1.len() as u32;
+            *known = Counted { gone, count };
         }
-        let (_, kept) = forgotten(lives(truth)?, Time::MAX);
-        let count = unreached(truth, roots(truth, &kept)?)?.1.len() as u32;
-        *known = Some((gone, count));
-        Ok(count)
+        Ok(known.count)
     }
 }
 

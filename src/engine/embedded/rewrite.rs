@@ -23,7 +23,7 @@ const BATCH_ROWS: usize = 1 << 16;
 pub struct LeftOut {
     pub versions: RoaringBitmap,
     pub commits: RoaringBitmap,
-    /// First and last key of each stretch of moves.
+    /// First and last key of each stretch of moves, in their order.
     pub moves: Vec<(Vec<u8>, Vec<u8>)>,
     pub ops: HashSet<[u8; 24]>,
 }
@@ -83,6 +83,11 @@ pub fn erased_of(truth: &Snapshot) -> Result<RoaringBitmap> {
 }
 
 impl LeftOut {
+    fn has_move(&self, key: &[u8]) -> bool {
+        let behind = self.moves.partition_point(|(first, _)| &first[..] <= key);
+        behind.checked_sub(1).is_some_and(|at| key <= &self.moves[at].1[..])
+    }
+
     fn leave(&self, truth: &Snapshot, scrub: Scrub, rows: &Rows) -> Result<()> {
         let meta = Meta { scrub: scrub == Scrub::Due, ..meta_of(truth)? };
         rows.put(META, &meta.encode())?;
@@ -93,7 +98,7 @@ impl LeftOut {
         rows.keep(WIDE, |number, _| !self.commits.contains(number))?;
         rows.keep(STATES, |number, _| !self.commits.contains(number))?;
         rows.keep(TOUCHES, |touch, ()| !self.commits.contains(touch as u32))?;
-        rows.keep(NAMES, |key, _| !self.moves.iter().any(|(first, last)| &first[..] <= key && key <= &last[..]))?;
+        rows.keep(NAMES, |key, _| !self.has_move(key))?;
         rows.keep(OPS, |op, _| !self.ops.contains(op))?;
         rows.keep(PENDING, |_, _| true)
     }
