@@ -104,11 +104,11 @@ fn main() {
         );
     }
     let begun = Instant::now();
-    (0..1000u32).for_each(|n| drop(index.neighbours(&memory_id(n * 7)).expect("neighbours")));
-    println!("1000 neighbours {:.2?}", begun.elapsed());
+    let known = (0..1000u32).filter(|n| index.neighbours(&memory_id(n * 7)).expect("neighbours")[0].is_some()).count();
+    println!("{known} neighbours {:.2?}", begun.elapsed());
     let begun = Instant::now();
-    (0..1000u32).for_each(|n| drop(index.vid_of(&version_id(n * 7)).expect("vid")));
-    println!("1000 vids of versions {:.2?}", begun.elapsed());
+    let known = (0..1000u32).filter(|n| index.vid_of(&version_id(n * 7)).expect("a vid").is_some()).count();
+    println!("{known} vids of versions {:.2?}", begun.elapsed());
     let begun = Instant::now();
     index.rest().expect("rest");
     println!("rest: {:.1?}, {}", begun.elapsed(), memory_of_process());

@@ -14,6 +14,7 @@ use roaring::RoaringBitmap;
 
 use super::columns::Wanted;
 use super::pieces::{Pieces, Sheet, is_wanted};
+use super::segment::{Column, number};
 use super::terms::term_id;
 use crate::error::Result;
 use crate::model::{Filter, Kind, Match, MemoryId, Query, Time};
@@ -196,9 +197,22 @@ pub(super) fn filter(pieces: &Pieces, state: &RoaringBitmap, filter: &Filter, no
     Ok(wanted.iter().flat_map(of_piece).collect())
 }
 
+/// Segments are read page by page for it, unless they are in memory: who asks only this keeps nothing there.
 pub(super) fn by_kind(pieces: &Pieces, state: &RoaringBitmap) -> Result<Vec<(Kind, u32)>> {
     let mut counts = [0u32; Kind::ALL.len()];
-    for columns in &pieces.sheet()?.0 {
+    for segment in &pieces.segments {
+        let vocabulary = segment.vocabulary()?;
+        segment.each(Column::Class, &mut |first, records| {
+            let vids = segment.first + first as u32..;
+            for (vid, record) in vids.zip(records.chunks_exact(Column::Class.record_bytes())) {
+                if state.contains(vid) {
+                    counts[vocabulary.class(number(record)).kind as usize] += 1;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    for columns in pieces.tails().map(|tail| &tail.columns) {
         for vid in state.range(columns.first..columns.next()) {
             counts[columns.class_of(vid).kind as usize] += 1;
         }

@@ -163,7 +163,7 @@ impl Index {
 
     /// The vid of the first version of each one's memory, in the order of the vids: array reads.
     pub fn memory_numbers(&self, vids: &RoaringBitmap) -> Result<Vec<u32>> {
-        self.read().memory_numbers(vids)
+        self.read().memory_numbers(&vids.iter().collect::<Vec<u32>>())
     }
 
     /// How many versions are in memory only.

@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
-
 use super::columns::{Columns, Wanted};
 use super::find::List;
 use super::keys::{SESSION_BYTES, is_one_session, memory_key, memory_of, session_key, text_record, version_key};
@@ -282,24 +280,15 @@ impl Pieces {
         gap.map_or(Ok(ids), |vid| Err(unknown(*vid)))
     }
 
-    pub fn memory_numbers(&self, vids: &RoaringBitmap) -> Result<Vec<u32>> {
-        let mut numbers = Vec::with_capacity(vids.len() as usize);
-        let mut add = |first: u32, next: u32, firsts: &[u32]| {
-            for vid in vids.range(first..next) {
-                match firsts.get((vid - first) as usize) {
-                    Some(number) if *number != NO_MEMORY => numbers.push(*number),
-                    _ => return Err(unknown(vid)),
-                }
-            }
-            Ok(())
-        };
-        for segment in &self.segments {
-            if vids.range_cardinality(segment.first..segment.next) > 0 {
-                add(segment.first, segment.next, &segment.firsts()?)?;
-            }
-        }
-        self.tails().try_for_each(|tail| add(tail.first(), tail.next(), &tail.firsts))?;
-        vids.max().filter(|vid| *vid >= self.next_vid()).map_or(Ok(numbers), |vid| Err(unknown(vid)))
+    /// Of vids that rise.
+    pub fn memory_numbers(&self, vids: &[u32]) -> Result<Vec<u32>> {
+        let mut numbers = Vec::with_capacity(vids.len());
+        self.by_piece(vids, |piece, vids| match piece {
+            Piece::Segment(segment) => segment.firsts_of(vids, &mut numbers),
+            Piece::Tail(tail) => tail.some(&tail.firsts, vids, &mut numbers),
+        })?;
+        let gap = numbers.iter().position(|number| *number == NO_MEMORY).and_then(|at| vids.get(at));
+        gap.map_or(Ok(numbers), |vid| Err(unknown(*vid)))
     }
 
     /// Who stands within `around` positions of a version in its session, by `observed_at` and vid, counting

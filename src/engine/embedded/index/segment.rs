@@ -163,6 +163,18 @@ impl Segment {
         Ok(columns)
     }
 
+    /// The vids of the first versions of these vids' memories: of a few without reading all.
+    pub fn firsts_of(&self, vids: &[u32], out: &mut Vec<u32>) -> Result<()> {
+        const FEW: usize = 64;
+        let is_here = self.firsts.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if vids.len() <= FEW && !is_here {
+            return self.some(Column::Firsts, vids, number, out);
+        }
+        let firsts = self.firsts()?;
+        out.extend(vids.iter().filter_map(|vid| firsts.get((*vid - self.first) as usize)));
+        Ok(())
+    }
+
     /// The vid of the first version of each version's memory.
     pub fn firsts(&self) -> Result<Arc<Vec<u32>>> {
         let mut kept = self.firsts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -276,6 +288,11 @@ impl Head {
         };
         Ok(Some(Self { dictionary, memories, versions, texts, sessions, columns, vocabulary, erased }))
     }
+}
+
+/// A record that is a number.
+pub fn number(record: &[u8]) -> u32 {
+    record.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
 /// A time as a record of a column.

@@ -10,7 +10,7 @@ use super::dictionary::{Dictionary, Listed, Lists, Writing};
 use super::file::{PageWriter, Pages, Sink, Source};
 use super::home::Home;
 use super::runs::{self, Run};
-use super::segment::{Column, Head, Segment, expiry_record};
+use super::segment::{Column, Head, Segment, expiry_record, number as number_of};
 use super::tail::Tail;
 use super::terms::TermId;
 use super::vocabulary::{Numbering, Vocabulary};
@@ -177,7 +177,7 @@ impl Merging<'_> {
             let mut known: Vec<Option<u32>> = Vec::new();
             part.each(column, &mut |first, records| {
                 for (vid, record) in (part.first + first as u32..).zip(records.chunks_exact(4)) {
-                    let old = record.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte));
+                    let old = number_of(record);
                     if old == 0 || self.erased.contains(vid) {
                         pages.push(&[0; 4])?;
                         continue;
@@ -199,8 +199,7 @@ impl Merging<'_> {
         for part in self.parts {
             part.each(Column::ExpiresAt, &mut |_, records| {
                 let records = records.chunks_exact(Column::ExpiresAt.record_bytes());
-                let vid = |record: &[u8]| record.iter().take(4).rev().fold(0, |vid, byte| vid << 8 | u32::from(*byte));
-                let mut left = records.filter(|record| !self.erased.contains(vid(record)));
+                let mut left = records.filter(|record| !self.erased.contains(number_of(&record[..4])));
                 left.try_for_each(|record| pages.push(record).map(drop))
             })?;
         }
