@@ -226,6 +226,13 @@ fn look_ups_answer_as_plain_maps_do_through_flushes_joins_restarts_rests_rebuild
 }
 
 #[test]
+fn an_index_that_is_a_file_instead_of_a_folder_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("index"), b"not a folder").unwrap();
+    assert_eq!(open(folder.path(), 5).missing_from(), 0);
+}
+
+#[test]
 fn a_version_that_truth_could_not_give_is_said_to_be_missing() {
     let mut both = Both::new();
     both.store(memory(MemoryId([1; 16]), "fact".into(), None, 0));
@@ -314,6 +321,20 @@ fn an_erasure_leaves_no_word_tag_name_or_key_in_any_file() {
         }
         both.index.flush().unwrap();
     }
+}
+
+#[test]
+fn an_erasure_takes_away_files_that_a_crash_or_a_stubborn_disk_left_behind() {
+    let mut both = Both::new();
+    both.store(memory(MemoryId([1; 16]), "hunter2zebra".into(), Some("secretsession".into()), 0));
+    both.index.flush().unwrap();
+    let [file] = &files(both.folder.path())[..] else { panic!("one file") };
+    for left in ["0-7.unready", "3-9.segment"] {
+        fs::copy(file, file.with_file_name(left)).unwrap();
+    }
+    both.forget(&RoaringBitmap::from([0]));
+    assert!(!holds(both.folder.path(), b"secretsession"));
+    assert_eq!(files(both.folder.path()).len(), 1);
 }
 
 #[test]

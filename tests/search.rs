@@ -465,14 +465,6 @@ fn damage_anywhere_in_the_index_never_makes_a_wrong_answer_and_a_rebuild_heals_i
 }
 
 #[test]
-fn an_index_that_is_a_file_instead_of_a_folder_is_replaced() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("index");
-    fs::write(&path, b"not a folder").unwrap();
-    assert_eq!(Index::open(&path, truth(5)).unwrap().missing_from(), 0);
-}
-
-#[test]
 fn a_flush_that_fails_loses_nothing_and_the_next_one_succeeds() {
     let mut store = Store::texts(&["red apple", "green pear"]);
     fs::remove_dir_all(store.path()).unwrap();

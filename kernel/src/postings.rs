@@ -57,6 +57,13 @@ impl Iterator for Postings<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<(u32, u16)> {
+        let first = *self.bytes.get(self.at)?;
+        // Most postings of long lists: a short step, and the word occurs once.
+        if first & 0x81 == 0 {
+            self.at += 1;
+            self.vid = self.vid.wrapping_add(u32::from(first >> 1));
+            return Some((self.vid, 1));
+        }
         let key = take(self.bytes, &mut self.at)?;
         self.vid = self.vid.wrapping_add((key >> 1) as u32);
         let frequency = if key & 1 == 0 { 1 } else { take(self.bytes, &mut self.at)? as u16 };
@@ -64,9 +71,36 @@ impl Iterator for Postings<'_> {
     }
 }
 
-/// Appends those of a list's postings that are in a set.
-pub fn members(list: &[u8], set: &Bits, members: &mut Vec<(u32, u16)>) {
-    members.extend(Postings::new(list).filter(|(vid, _)| set.has(*vid)));
+/// Postings that were read already, each in one word.
+#[derive(Default)]
+pub struct Members(Vec<u64>);
+
+impl Members {
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Appends those of a list's postings that are in a set; the list has `count`.
+    pub fn add(&mut self, list: &[u8], count: u32, set: &Bits) {
+        let mut end = self.0.len();
+        self.0.resize(end + count as usize, 0);
+        // Every posting is written and only members are kept: which they are cannot be foretold, and need not be.
+        for (vid, frequency) in Postings::new(list) {
+            if let Some(slot) = self.0.get_mut(end) {
+                *slot = u64::from(vid) << 16 | u64::from(frequency);
+                end += usize::from(set.has(vid));
+            }
+        }
+        self.0.truncate(end);
+    }
 }
 
 /// What each version's length takes from its words: most memories are short, and theirs is looked up.
@@ -106,10 +140,13 @@ impl Scoring<'_> {
         }
     }
 
-    /// Adds the BM25 weights of these postings.
-    pub fn add_members(&mut self, members: &[(u32, u16)], idf: f32) {
-        for (vid, frequency) in members {
-            self.add(*vid, *frequency, idf);
+    /// Adds the BM25 weights of those members that are reached.
+    pub fn add_members(&mut self, members: &Members, idf: f32) {
+        let next = u64::from(self.first) + self.scores.len() as u64;
+        let start = members.0.partition_point(|member| member >> 16 < u64::from(self.first));
+        let end = members.0.partition_point(|member| member >> 16 < next);
+        for member in members.0.get(start..end).unwrap_or_default() {
+            self.add((member >> 16) as u32, *member as u16, idf);
         }
     }
 

@@ -43,8 +43,12 @@ impl Source {
     /// Bytes with their checksum behind them, checked and without it.
     pub fn checked(&self, at: u64, len: u64) -> Result<Vec<u8>> {
         let mut bytes = self.read(at, len.saturating_add(SUM_BYTES as u64))?;
-        let sum = bytes.split_off(len as usize);
-        if checksum(&bytes).to_le_bytes() == *sum { Ok(bytes) } else { Err(self.damaged()) }
+        let (body, sum) = bytes.split_at(len as usize);
+        if checksum(body).to_le_bytes() != sum {
+            return Err(self.damaged());
+        }
+        bytes.truncate(len as usize);
+        Ok(bytes)
     }
 
     pub fn damaged(&self) -> Error {

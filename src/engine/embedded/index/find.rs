@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use memoria_kernel::best::best;
 use memoria_kernel::bits::Bits;
 use memoria_kernel::bm25;
-use memoria_kernel::postings::{self, Norms, Postings, Scoring};
+use memoria_kernel::postings::{self, Members, Norms, Postings, Scoring};
 use roaring::RoaringBitmap;
 
 use super::columns::Wanted;
@@ -57,7 +57,7 @@ pub(super) fn candidates(
     let lists = query.terms.iter().map(|term| pieces.lists(term_id(&term.text))).collect::<Result<Vec<_>>>()?;
 
     let norms = Norms::new(tokens as f32 / live.max(1) as f32);
-    let (mut scores, mut members) = (vec![0f32; next_vid as usize], Vec::new());
+    let (mut scores, mut members) = (vec![0f32; next_vid as usize], Members::default());
     let mut document_frequencies = Vec::with_capacity(lists.len());
     for (lists, term) in lists.iter().zip(&query.terms) {
         // A word's weight depends on how many versions of the state have it: lists of which some do not count are
@@ -65,17 +65,14 @@ pub(super) fn candidates(
         members.clear();
         let (whole, part): (Vec<&List>, Vec<&List>) =
             lists.iter().partition(|list| state.contains_range(list.first..list.next));
-        part.iter().for_each(|list| postings::members(&list.bytes, &in_state, &mut members));
+        part.iter().for_each(|list| members.add(&list.bytes, list.count, &in_state));
         let df = whole.iter().map(|list| list.count).sum::<u32>() + members.len() as u32;
         let idf = bm25::idf(live, df) * term.weight;
         for list in whole {
             scoring(&sheet, list.first, &norms, &mut scores).add_list(&list.bytes, &in_state, idf);
         }
-        let mut rest = members.as_slice();
         for list in part {
-            let (here, after) = rest.split_at(rest.partition_point(|(vid, _)| *vid < list.next));
-            scoring(&sheet, list.first, &norms, &mut scores).add_members(here, idf);
-            rest = after;
+            scoring(&sheet, list.first, &norms, &mut scores).add_members(&members, idf);
         }
         document_frequencies.push(df);
     }

@@ -35,7 +35,7 @@ impl Home {
         // An index that knows vids which truth has not given out belongs to another past of this store.
         if found.iter().any(|segment| segment.next > truth.next_vid) {
             found.clear();
-            home.clear()?;
+            home.clear_but(&[])?;
         }
         // A merge that was cut short leaves a segment beside the parts that it was made of: take the longest.
         found.sort_by_key(|segment| (segment.first, std::cmp::Reverse(segment.next)));
@@ -51,11 +51,14 @@ impl Home {
         Ok((home, segments))
     }
 
-    /// Removes every file.
-    pub fn clear(&self) -> Result<()> {
+    /// Removes every file but these.
+    pub fn clear_but(&self, segments: &[Arc<Segment>]) -> Result<()> {
         let failed = |error: std::io::Error| Error::io(format_args!("clear {}", self.folder.display()), &error);
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
-            fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
+            let path = entry.map_err(failed)?.path();
+            if segments.iter().all(|segment| segment.source.path != path) {
+                fs::remove_file(path).map_err(failed)?;
+            }
         }
         Ok(())
     }

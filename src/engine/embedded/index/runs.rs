@@ -96,7 +96,12 @@ impl<const N: usize> Run<N> {
         let page = self.fences.partition_point(|fence| fence[..] < *key).saturating_sub(1) as u64;
         let mut place = Place { run: self, source, page, records: Vec::new(), next: 0 };
         place.load(page)?;
-        place.next = place.records.partition_point(|record| record[..] < *key);
+        let (mut below, mut end) = (0, place.records.len() / N);
+        while below < end {
+            let middle = below.midpoint(end);
+            if place.record(middle).is_some_and(|record| record < key) { below = middle + 1 } else { end = middle }
+        }
+        place.next = below;
         Ok(place)
     }
 
@@ -111,14 +116,14 @@ pub struct Place<'a, const N: usize> {
     run: &'a Run<N>,
     source: &'a Source,
     page: u64,
-    records: Vec<[u8; N]>,
+    records: Vec<u8>,
     next: usize,
 }
 
 impl<const N: usize> Place<'_, N> {
     /// Steps over the next record and gives it.
     pub fn next(&mut self) -> Result<Option<[u8; N]>> {
-        if self.next == self.records.len() {
+        if self.next * N == self.records.len() {
             if self.page + 1 >= self.run.pages.count(N) {
                 return Ok(None);
             }
@@ -126,7 +131,7 @@ impl<const N: usize> Place<'_, N> {
             self.next = 0;
         }
         self.next += 1;
-        Ok(self.records.get(self.next - 1).copied())
+        self.record(self.next - 1).map(|record| Reader(record).array()).transpose()
     }
 
     /// Steps back over the record before and gives it.
@@ -134,16 +139,19 @@ impl<const N: usize> Place<'_, N> {
         if self.next == 0 {
             let Some(page) = self.page.checked_sub(1) else { return Ok(None) };
             self.load(page)?;
-            self.next = self.records.len();
+            self.next = self.records.len() / N;
         }
         self.next = self.next.saturating_sub(1);
-        Ok(self.records.get(self.next).copied())
+        self.record(self.next).map(|record| Reader(record).array()).transpose()
+    }
+
+    fn record(&self, number: usize) -> Option<&[u8]> {
+        self.records.get(number * N..number * N + N)
     }
 
     fn load(&mut self, page: u64) -> Result<()> {
         if self.run.pages.records > 0 {
-            let bytes = self.run.pages.page(self.source, N, page)?;
-            self.records = bytes.chunks_exact(N).map(|record| Reader(record).array()).collect::<Result<_>>()?;
+            self.records = self.run.pages.page(self.source, N, page)?;
         }
         self.page = page;
         Ok(())

@@ -163,11 +163,13 @@ impl Segment {
         Ok(columns)
     }
 
-    /// The vids of the first versions of these vids' memories: of a few without reading all.
+    /// The vids of the first versions of these vids' memories. Where they stand on few pages, only those are read.
     pub fn firsts_of(&self, vids: &[u32], out: &mut Vec<u32>) -> Result<()> {
-        const FEW: usize = 64;
+        let per_page = Pages::per_page(Column::Firsts.record_bytes()) as u32;
+        let page = |vid: &u32| (*vid - self.first) / per_page;
+        let pages = vids.chunk_by(|a, b| page(a) == page(b)).count() as u32;
         let is_here = self.firsts.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if vids.len() <= FEW && !is_here {
+        if !is_here && pages.saturating_mul(4) <= (self.next - self.first) / per_page {
             return self.some(Column::Firsts, vids, number, out);
         }
         let firsts = self.firsts()?;
