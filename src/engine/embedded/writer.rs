@@ -58,8 +58,8 @@ pub enum Answer {
     Moved,
 }
 
-/// Work that nothing else may go on beside.
-pub type Exclusive = Box<dyn FnOnce(&Store) + Send>;
+/// Work that nothing else may go on beside. What it leaves to be done comes before anybody else's.
+pub type Exclusive = Box<dyn FnOnce(&Store) -> Option<(Box<Order>, oneshot::Sender<Result<Answer>>)> + Send>;
 
 pub enum Job {
     Apply(Box<Order>, oneshot::Sender<Result<Answer>>),
@@ -279,9 +279,15 @@ impl Writer {
     /// What fails in there is told by its answer, which is then missing; here the store is made whole again.
     fn alone(&self, work: Exclusive) {
         let openings = self.store.openings();
-        if catch_unwind(AssertUnwindSafe(|| work(&self.store))).is_err() {
-            tracing::error!("work on the whole store failed: please report it, with the log above");
-            let _ = self.store.reopen(openings);
+        match catch_unwind(AssertUnwindSafe(|| work(&self.store))) {
+            Ok(None) => {}
+            Ok(Some((order, answer))) => {
+                let _ = self.serve(vec![*order]).pop().map(|result| answer.send(result));
+            }
+            Err(_panic) => {
+                tracing::error!("work on the whole store failed: please report it, with the log above");
+                let _ = self.store.reopen(openings);
+            }
         }
     }
 
