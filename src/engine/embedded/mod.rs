@@ -149,13 +149,13 @@ impl Embedded {
         }
         for _ in 0..WORKED_OUT_MAX {
             let (on, of) = (write.clone(), plan.clone());
-            let order = self.blocking(move |store| settled(store, op, on, of)).await?;
+            let order = self.blocking(move |store| settled(store, op, &on, &of)).await?;
             if let Answer::Applied(applied) = self.send(|answer| Job::Apply(order, answer)).await? {
                 return Ok(applied);
             }
         }
         let alone = |answer: oneshot::Sender<Result<Answer>>| {
-            Job::Exclusive(Box::new(move |store| match settled(store, op, write, plan) {
+            Job::Exclusive(Box::new(move |store| match settled(store, op, &write, &plan) {
                 Ok(order) => Some((order, answer)),
                 Err(error) => {
                     let _ = answer.send(Err(error));
@@ -171,10 +171,10 @@ impl Embedded {
 }
 
 /// An order for what a plan comes to on the head of the moment.
-fn settled(store: &Store, op: OpId, write: Write, plan: Plan) -> Result<Box<Order>> {
+fn settled(store: &Store, op: OpId, write: &Write, plan: &Plan) -> Result<Box<Order>> {
     let head = store.head(&write.branch)?;
-    let settled = store.settle(&store.at_head(&store.snapshot()?, &head, write.at)?, &plan)?;
-    Ok(Box::new(Order { op, write, task: Task::Plan(Box::new(settled), plan) }))
+    let settled = store.settle(&store.at_head(&store.snapshot()?, &head, write.at)?, plan)?;
+    Ok(Box::new(Order { op, write: write.clone(), task: Task::Plan(Box::new(settled), plan.clone()) }))
 }
 
 impl Drop for Embedded {

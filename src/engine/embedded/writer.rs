@@ -243,6 +243,7 @@ impl Writer {
             if let Err(error) = erase::finish(store) {
                 tracing::error!("an erasure that was cut short could not be finished yet: {error}");
             }
+            None
         }));
         let _ = self.tidy();
         while let Some(first) = jobs.blocking_recv() {

@@ -250,10 +250,12 @@ fn upkeep() -> impl Strategy<Value = Action> {
     prop_oneof![
             3 => any::<usize>().prop_map(Action::SendAgain),
             1 => any::<usize>().prop_map(Action::Acknowledge),
+        1 => prop::collection::vec(any::<usize>(), 1..3).prop_map(Action::Erase),
+        1 => Just(Action::Compact),
     //E        1 => prop::collection::vec(any::<usize>(), 1..3).prop_map(Action::Erase),
     //E        1 => Just(Action::Compact),
             2 => any::<bool>().prop_map(|is_index_lost| Action::Reopen { is_index_lost }),
-            3 => (1..80u64).prop_map(Action::Crash),
+            3 => (1..60u64).prop_map(Action::Crash),
             1 => Just(Action::Rest),
         ]
 }

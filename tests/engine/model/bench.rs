@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use super::plans::{Forecast, counts, fields};
 use super::world::{Done, Order, Past, State, Waiting, Want, Wanted, World, differences};
 use super::{Checked, compare, met};
-use crate::disks::{Disk, Fault, Lasts};
+use crate::disks::{Fault, Folder, Lasts};
 use crate::{CACHE_BYTES, Rng};
 
 /// What is sent, under one operation id.
@@ -42,7 +42,7 @@ pub struct Session {
 }
 
 pub struct Bench {
-    disk: Disk,
+    disk: Folder,
     home: tempfile::TempDir,
     engine: Option<Embedded>,
     pub world: World,
@@ -56,7 +56,7 @@ pub struct Bench {
 
 impl Bench {
     pub async fn new() -> Checked<Self> {
-        let (disk, home) = (Disk::default(), tempfile::tempdir().unwrap());
+        let (disk, home) = (Folder::default(), tempfile::tempdir().unwrap());
         let engine = open(&disk, home.path().join("index")).map_err(fault)?;
         let main = engine.resolve(&Revision::Name(Name::main()), clock::now()).await.map_err(fault)?;
         let session = |agent: Option<&str>, id: &str| Session {
@@ -130,10 +130,9 @@ impl Bench {
             return Ok(ask(self.engine(), op, sent).await);
         };
         let before = self.heads().await?;
-        self.disk.set_fault(Fault { at_step, kind: std::io::ErrorKind::Other, lasts: Lasts::ForEver });
+        self.lose_power_at(at_step);
         let first = ask(self.engine(), op, sent).await;
-        self.disk.cut_power(&mut self.rng);
-        self.reopen(false)?;
+        self.power_returns()?;
         let between = self.heads().await?;
         let again = ask(self.engine(), op, sent).await;
         let is_replay = again.as_ref().is_ok_and(Reply::is_replay);
@@ -145,6 +144,15 @@ impl Bench {
             prop_assert_eq!(first.clone().first(), again.clone().first());
         }
         Ok(again.map(Reply::first))
+    }
+
+    pub fn lose_power_at(&mut self, at_step: u64) {
+        self.disk.store.set_fault(Fault { at_step, kind: std::io::ErrorKind::Other, lasts: Lasts::ForEver });
+    }
+
+    pub fn power_returns(&mut self) -> Checked {
+        self.disk.cut_power(&mut self.rng);
+        self.reopen(false)
     }
 
     /// Every name and where it stands.
@@ -355,7 +363,6 @@ pub async fn ask(engine: &Embedded, op: OpId, sent: &Sent) -> Result<Reply> {
     }
 }
 
-fn open(disk: &Disk, index: PathBuf) -> Result<Embedded> {
-    let disk = disk.clone();
-    Embedded::with_backend(move || Ok(disk.plug()), &index, CACHE_BYTES)
+fn open(disk: &Folder, index: PathBuf) -> Result<Embedded> {
+    Embedded::with_opener(disk.clone(), &index, CACHE_BYTES)
 }

@@ -195,6 +195,9 @@ impl World {
         let kept: BTreeSet<usize> = roots.iter().flat_map(|root| self.ancestors(*root)).collect();
         let before = self.forgotten.len();
         self.forgotten = (0..self.commits.len()).filter(|commit| !kept.contains(commit)).collect();
+        let states = || kept.iter().flat_map(|commit| self.commits[*commit].state.values());
+        let versions: BTreeSet<VersionId> = states().map(|version| version.id).collect();
+        self.versions.values_mut().for_each(|own| own.retain(|version| versions.contains(version)));
         self.forgotten.len() - before
     }
 
