@@ -33,8 +33,16 @@ pub enum Action {
         rule: Rule,
         safety: bool,
     },
-    /// Settles some of what is open in a merge in progress.
-    Resolve(Vec<(usize, Side)>),
+    /// Two branches merge each other's heads, neither knowing of the other's merge.
+    Cross {
+        other: usize,
+        rule: Rule,
+    },
+    /// Settles all of what is open in a merge in progress, or only the first of it.
+    Resolve {
+        sides: Vec<Side>,
+        is_all: bool,
+    },
     /// Asks for the merge in progress again.
     Conclude,
     Abort,
@@ -65,7 +73,9 @@ pub enum Action {
     },
     /// Of the branch's newest merge.
     RevertMerge,
-    Undo,
+    Undo {
+        is_redone: bool,
+    },
     Redo,
     SendAgain(usize),
     Acknowledge(usize),
@@ -204,8 +214,8 @@ fn numbers(most: usize) -> impl Strategy<Value = Vec<usize>> {
 fn naming() -> impl Strategy<Value = Action> {
     let what = prop_oneof![
         1 => Just(Naming::Rename),
-        1 => Just(Naming::Delete),
-        1 => Just(Naming::Restore),
+        3 => Just(Naming::Delete),
+        2 => Just(Naming::Restore),
         1 => Just(Naming::Protect),
         2 => Just(Naming::Open),
         1 => Just(Naming::Clash),
@@ -218,7 +228,9 @@ fn merging() -> impl Strategy<Value = Action> {
     prop_oneof![
         10 => (source(), rule(), any::<bool>())
             .prop_map(|(theirs, rule, safety)| Action::Merge { theirs, rule, safety }),
-        6 => prop::collection::vec((any::<usize>(), side), 1..5).prop_map(Action::Resolve),
+        3 => (any::<usize>(), rule()).prop_map(|(other, rule)| Action::Cross { other, rule }),
+        6 => (prop::collection::vec(side, 1..4), prop::bool::weighted(0.7))
+            .prop_map(|(sides, is_all)| Action::Resolve { sides, is_all }),
         4 => Just(Action::Conclude),
         1 => Just(Action::Abort),
         3 => (numbers(3), source(), rule()).prop_map(|(memories, from, rule)| Action::Pick { memories, from, rule }),
@@ -241,8 +253,8 @@ fn going_back() -> impl Strategy<Value = Action> {
             .prop_map(|(whose, since, later)| Action::RollBack { whose, since, later }),
         3 => (numbers(2), later()).prop_map(|(commits, later)| Action::Revert { commits, later }),
         2 => Just(Action::RevertMerge),
-        3 => Just(Action::Undo),
-        2 => Just(Action::Redo),
+        3 => any::<bool>().prop_map(|is_redone| Action::Undo { is_redone }),
+        1 => Just(Action::Redo),
     ]
 }
 
@@ -251,9 +263,9 @@ fn upkeep() -> impl Strategy<Value = Action> {
             3 => any::<usize>().prop_map(Action::SendAgain),
             1 => any::<usize>().prop_map(Action::Acknowledge),
         1 => prop::collection::vec(any::<usize>(), 1..3).prop_map(Action::Erase),
-        1 => Just(Action::Compact),
+        2 => Just(Action::Compact),
     //E        1 => prop::collection::vec(any::<usize>(), 1..3).prop_map(Action::Erase),
-    //E        1 => Just(Action::Compact),
+    //E        2 => Just(Action::Compact),
             2 => any::<bool>().prop_map(|is_index_lost| Action::Reopen { is_index_lost }),
             3 => (1..60u64).prop_map(Action::Crash),
             1 => Just(Action::Rest),
@@ -276,5 +288,5 @@ fn action() -> impl Strategy<Value = Action> {
 
 /// A whole story.
 pub fn turns() -> impl Strategy<Value = Vec<Turn>> {
-    prop::collection::vec((0..3usize, action()).prop_map(|(session, action)| Turn { session, action }), 1..60)
+    prop::collection::vec((0..3usize, action()).prop_map(|(session, action)| Turn { session, action }), 1..45)
 }

@@ -56,7 +56,7 @@ impl Bench {
                 let branches = self.world.living(Some(NameKind::Branch));
                 self.sessions[session].branch = branches[n % branches.len()].clone();
             }
-            Action::Merge { .. } | Action::Resolve(_) | Action::Conclude | Action::Abort => {
+            Action::Merge { .. } | Action::Resolve { .. } | Action::Conclude | Action::Abort => {
                 self.merging(session, action).await?;
             }
             Action::Pick { .. } | Action::PickCommit { .. } | Action::Apply { .. } => {
@@ -65,7 +65,14 @@ impl Bench {
             Action::Reset(_) | Action::RollBack { .. } | Action::Revert { .. } | Action::RevertMerge => {
                 self.go_back(session, action).await?;
             }
-            Action::Undo | Action::Redo => self.undo(session, matches!(action, Action::Undo)).await?,
+            Action::Cross { other, rule } => self.cross(session, other, rule).await?,
+            Action::Undo { is_redone } => {
+                self.undo(session, true).await?;
+                if is_redone {
+                    self.undo(session, false).await?;
+                }
+            }
+            Action::Redo => self.undo(session, false).await?,
             Action::SendAgain(n) => self.send_again(n).await?,
             Action::Acknowledge(n) => self.acknowledge(n).await?,
             Action::Erase(memories) => self.erase(session, &memories).await?,

@@ -1,12 +1,12 @@
 //! What works a state out of history, done on both: merges and their conflicts, picks, rollbacks, undo.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use memoria::engine::conformance::samples;
 use memoria::error::ErrorKind;
 use memoria::model::{
-    Choice, CommitFilter, CommitId, Later, Memory, MemoryId, Name, OriginFilter, Plan, Progress, Resolution, Rule,
-    Selection, Source, Verb, Version, Work, Write,
+    Choice, CommitFilter, CommitId, Later, Memory, MemoryId, Name, NameKind, OriginFilter, Plan, Progress, Resolution,
+    Rule, Selection, Source, Verb, Version, Work, Write,
 };
 use proptest::prelude::*;
 
@@ -43,8 +43,9 @@ impl Bench {
                 }
                 Ok(())
             }
-            (Action::Resolve(choices), waiting) => {
-                let resolutions = waiting.as_ref().map_or(vec![], |_| self.resolutions(&branch, &choices));
+            (Action::Resolve { sides, is_all }, waiting) => {
+                let most = if is_all { usize::MAX } else { 1 };
+                let resolutions = waiting.as_ref().map_or(vec![], |_| self.resolutions(&branch, &sides, most));
                 let progress = Progress::Resolve(resolutions.clone());
                 let is_waiting = waiting.is_some();
                 self.progress(session, progress, is_waiting).await?;
@@ -80,14 +81,13 @@ impl Bench {
     }
 
     /// Answers to some of the conflicts of the merge in progress.
-    fn resolutions(&self, branch: &Name, choices: &[(usize, Side)]) -> Vec<Resolution> {
+    fn resolutions(&self, branch: &Name, sides: &[Side], most: usize) -> Vec<Resolution> {
         let waiting = self.world.names[branch].waiting.clone().unwrap();
         let (theirs, resolutions) = (self.world.commits[waiting.theirs].id, waiting.resolutions);
         let plan = Plan::Merge { theirs, rule: Rule::Fail, resolutions };
         let clashes = self.world.forecast(self.world.head(branch), &plan).conflicts;
-        let mut settled = BTreeMap::new();
-        for (n, side) in choices {
-            let Some(clash) = clashes.get(n % clashes.len().max(1)) else { continue };
+        let mut settled = Vec::new();
+        for (clash, side) in clashes.iter().take(most).zip(sides.iter().cycle()) {
             let one = clash.ours.as_ref().or(clash.theirs.as_ref()).map(|version| version.memory.clone());
             let base = clash.bases[0].as_ref().map(|version| version.id);
             let choice = match (side, one) {
@@ -101,9 +101,9 @@ impl Bench {
             };
             let version = |version: &Option<Version>| version.as_ref().map(|version| version.id);
             let (ours, theirs) = (version(&clash.ours), version(&clash.theirs));
-            settled.insert(clash.id, Resolution { id: clash.id, ours, theirs, choice });
+            settled.push(Resolution { id: clash.id, ours, theirs, choice });
         }
-        settled.into_values().collect()
+        settled
     }
 
     async fn merge(&mut self, session: usize, theirs: usize, plan: Plan, rule: Rule, safety: bool) -> Checked {
@@ -130,6 +130,21 @@ impl Bench {
             (1.., _) => met("merge in progress"),
             (0, Rule::Fail) => met("merge without conflicts"),
             (0, _) => met("conflict settled by rule"),
+        }
+        Ok(())
+    }
+
+    /// So that the next merge of the two has several bases.
+    pub async fn cross(&mut self, session: usize, other: usize, rule: Rule) -> Checked {
+        let mut others = self.world.living(Some(NameKind::Branch));
+        others.retain(|name| *name != self.sessions[session].branch);
+        let Some(other) = others.get(other % others.len().max(1)).cloned() else { return Ok(()) };
+        let own = std::mem::replace(&mut self.sessions[session].branch, other.clone());
+        let (ours, theirs) = (self.world.head(&own), self.world.head(&other));
+        for (branch, source) in [(own, theirs), (other, ours)] {
+            self.sessions[session].branch = branch;
+            let plan = Plan::Merge { theirs: self.world.commits[source].id, rule, resolutions: vec![] };
+            self.merge(session, source, plan, rule, false).await?;
         }
         Ok(())
     }
