@@ -71,8 +71,18 @@ impl World {
                     Some(base) => [self.number(base)].into(),
                     None => self.bases(head, theirs),
                 };
-                let states: Vec<&State> = bases.iter().rev().map(|base| self.state(*base)).collect();
-                let merged = three_way(&states, self.state(head), self.state(theirs), only, *rule, &[]);
+                // What is named is wanted as it is there, although nobody changed it there: as if no base had had it.
+                let theirs = self.state(theirs);
+                let is_named = base.is_none() && !only.is_empty();
+                let is_kept = |version: &Version| theirs.get(&version.memory.id).is_some_and(|v| v.id == version.id);
+                let states = bases.iter().rev().map(|base| {
+                    let mut state = self.state(*base).clone();
+                    state.retain(|_, version| !(is_named && is_kept(version)));
+                    state
+                });
+                let states: Vec<State> = states.collect();
+                let states: Vec<&State> = states.iter().collect();
+                let merged = three_way(&states, self.state(head), theirs, only, *rule, &[]);
                 Forecast { bases: if base.is_some() { BTreeSet::new() } else { bases }, ..merged }
             }
             Plan::Invert { what, later } => self.invert(head, what, *later),

@@ -21,7 +21,8 @@ use super::{Checked, met, met_often};
 impl Bench {
     pub async fn merging(&mut self, session: usize, action: Action) -> Checked {
         let is_waiting = |name: &&Name| self.world.names[*name].waiting.is_some();
-        if !matches!(action, Action::Merge { .. })
+        // Where a merge is in progress is the place to be, also with another merge.
+        if !matches!(action, Action::Merge { safety: false, .. })
             && let Some(branch) = self.world.living(None).iter().find(is_waiting)
         {
             self.sessions[session].branch = branch.clone();
