@@ -236,7 +236,7 @@ async fn forgetting_names_the_way_back_and_erasing_says_that_there_is_none() {
         erased_versions: 3,
         erased_memories: 1,
         removed: vec![],
-        removed_total: 0,
+        removed_total: 1,
         ..purged.clone()
     };
     let result = reply("memory_purge", json!({"memory_id": "a"}), Response::Purged(purged)).await;

@@ -126,7 +126,8 @@ pub fn purged(purged: &Purged) -> Reply {
         ),
     };
     let glimpses = purged.removed.len().min(GLIMPSES_MAX);
-    if total > glimpses {
+    // Of what is erased nothing can be shown.
+    if total > glimpses && purged.erased_memories == 0 {
         text += &format!("\nand {} more.", total - glimpses);
     }
     if let Some(safety) = &purged.safety {
