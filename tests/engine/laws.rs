@@ -195,7 +195,7 @@ fn acknowledged_replies_go_with_the_next_write() {
         engine.apply(ops[0], store("one")).await.unwrap();
         engine.apply(ops[1], store("two")).await.unwrap();
         engine.acknowledge(vec![ops[0]]);
-        assert!(engine.replayed(ops[0]).await.unwrap().is_some(), "an acknowledgement alone costs no transaction");
+        assert_eq!(engine.replayed(ops[0]).await.unwrap(), None, "what was acknowledged is no replay any more");
         let order = Write { acknowledged: vec![ops[1]], ..store("three") };
         engine.apply(ops[2], order).await.unwrap();
         assert_eq!(engine.replayed(ops[0]).await.unwrap(), None);
