@@ -117,9 +117,11 @@ fn as_table(logged: &Logged, style: &Style) -> String {
     style.table(&text::COMMIT_COLUMNS, &rows)
 }
 
-/// The branches and snapshots at a commit, `None` without any.
+/// The branches and snapshots at a commit, `None` without any. Safety snapshots, which stand everywhere, are in
+/// `memoria snapshot`.
 fn names_at(names: &[Ref], commit: CommitId) -> Option<String> {
-    let mut here: Vec<&Ref> = names.iter().filter(|name| name.commit == commit && !name.is_deleted).collect();
+    let is_shown = |name: &&Ref| name.commit == commit && !name.is_deleted && !name.name.as_str().starts_with("auto/");
+    let mut here: Vec<&Ref> = names.iter().filter(is_shown).collect();
     here.sort_by(|a, b| (a.kind == NameKind::Snapshot, &a.name).cmp(&(b.kind == NameKind::Snapshot, &b.name)));
     here.dedup_by(|a, b| a.name == b.name);
     let said: Vec<String> = here
@@ -143,7 +145,6 @@ fn as_graph(logged: &Logged, style: &Style) -> String {
         let room = style.columns.unwrap_or(usize::MAX);
         let mut used = width(&rows.node) + 1;
         out += &format!("{} ", rows.node.replace('*', &style.paint(Paint::Cyan, "*")));
-        // What does not fit any more is cut, whatever its colour.
         let parts = [
             (Paint::Yellow, format!("{commit} ")),
             (Paint::Green, names),
@@ -153,9 +154,11 @@ fn as_graph(logged: &Logged, style: &Style) -> String {
             (Paint::Plain, one_line(what).into_owned()),
         ];
         for (paint, part) in parts {
-            let part = if used + width(&part) > room { cut(&part, room.saturating_sub(used)) } else { part };
+            let left = room.saturating_sub(used);
             used += width(&part);
-            out += &style.paint(paint, &part);
+            if left > 0 {
+                out += &style.paint(paint, &cut(&part, left));
+            }
         }
         out.truncate(out.trim_end().len());
         out.push('\n');

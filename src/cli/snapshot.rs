@@ -137,16 +137,17 @@ fn as_table(snapshots: &Snapshots, style: &Style, now: Time) -> String {
         ]
     };
     let rows: Vec<_> = snapshots.snapshots.iter().map(row).collect();
-    let changed = format!("SINCE, ON {}", snapshots.branch.as_str().to_uppercase());
     let columns = [
         ("SNAPSHOT", Paint::Green),
-        ("MEMORIES", Paint::Plain),
+        ("LIVE", Paint::Plain),
         ("COMMIT", Paint::Yellow),
         ("TAKEN", Paint::Dim),
-        (changed.as_str(), Paint::Plain),
+        ("SINCE", Paint::Plain),
         ("ABOUT", Paint::Plain),
     ];
     let mut out = style.table(&columns, &rows);
+    let branch = &snapshots.branch;
+    out += &style.dim(&format!("Since then on {branch}: + added, ~ changed, - removed.\n"));
     let shown = rows.len() as u64;
     if shown < u64::from(snapshots.total) {
         let total = plural(snapshots.total, "snapshot", "snapshots");
