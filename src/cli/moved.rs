@@ -17,6 +17,9 @@ use super::terminal::{Out, Paint, Style, count, one_line, plural};
 use super::what::Extent;
 use super::{changes, json, text};
 
+/// Commits named to people; what became of the memories says more.
+const COMMITS_SHOWN: usize = 10;
+
 /// An answer, and as many of its changes as were wanted.
 struct Told {
     moved: Moved,
@@ -227,8 +230,12 @@ fn taken_back(commits: &[LogEntry], moved: &Moved, style: &Style) -> String {
         (_, Mode::DryRun) => "To be taken back",
         (_, Mode::Do) => "Taken back",
     };
-    let rows: Vec<_> = commits.iter().map(text::commit_row).collect();
-    format!("{what}:\n{}", style.table(&text::COMMIT_COLUMNS, &rows))
+    let rows: Vec<_> = commits.iter().take(COMMITS_SHOWN).map(text::commit_row).collect();
+    let mut out = format!("{what}:\n{}", style.table(&text::COMMIT_COLUMNS, &rows));
+    if commits.len() > COMMITS_SHOWN {
+        out += &style.dim("And others, older ones; `memoria log` lists all, `--json` has the newest of them.\n");
+    }
+    out
 }
 
 fn kept(moved: &Moved, style: &Style, now: Time) -> String {
