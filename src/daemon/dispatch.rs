@@ -181,6 +181,9 @@ async fn rest_when_quiet(dispatch: Weak<Dispatch>, service: Weak<Service<Embedde
             if let Err(error) = service.rest().await {
                 tracing::warn!("derived data was not flushed: {error}");
             }
+            if tokio::task::spawn_blocking(super::trim::give_back).await.is_err() {
+                tracing::warn!("memory could not be given back");
+            }
             if tidied.is_none_or(|at| at.elapsed() >= FORGET_EVERY) {
                 tidied = Some(tokio::time::Instant::now());
                 match service.forget_old().await {

@@ -15,6 +15,7 @@ pub mod logs;
 mod run;
 mod session;
 mod status;
+mod trim;
 pub mod watch;
 
 pub use run::{How, run};
