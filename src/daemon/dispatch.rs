@@ -2,7 +2,7 @@
 //! store that could not be opened is tried again when somebody asks. It knows nothing of sockets or JSON.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -27,6 +27,8 @@ pub struct Dispatch {
     paths: Paths,
     config: watch::Receiver<Arc<Config>>,
     store: watch::Sender<Store>,
+    /// `None` until they are asked for, or while their file is damaged.
+    checkouts: Mutex<Option<Arc<Checkouts>>>,
     /// Requests so far: a quiet interval is one in which it stands still.
     asked: AtomicU64,
 }
@@ -42,7 +44,13 @@ enum Store {
 impl Dispatch {
     /// Cheap: opens nothing.
     pub fn new(paths: Paths, config: watch::Receiver<Arc<Config>>) -> Arc<Self> {
-        Arc::new(Self { paths, config, store: watch::Sender::new(Store::Closed), asked: AtomicU64::new(0) })
+        Arc::new(Self {
+            paths,
+            config,
+            store: watch::Sender::new(Store::Closed),
+            checkouts: Mutex::default(),
+            asked: AtomicU64::new(0),
+        })
     }
 
     /// Opens the store in the background, once at a time; does nothing when it is open or opening.
@@ -64,9 +72,9 @@ impl Dispatch {
         let this = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             let cache_bytes = this.config.borrow().store.cache_mb as usize * 1024 * 1024;
-            let opened = Checkouts::open(&this.paths.checkouts_file()).and_then(|checkouts| {
+            let opened = this.checkouts().and_then(|checkouts| {
                 let engine = Embedded::open(&this.paths.store_file(), &this.paths.index_folder(), cache_bytes)?;
-                Ok((engine, Arc::new(checkouts)))
+                Ok((engine, checkouts))
             });
             this.store.send_replace(match opened {
                 Ok((engine, checkouts)) => {
@@ -125,12 +133,19 @@ impl Dispatch {
         status.unwrap_or_else(|error| StoreStatus { error: Some(error.message), ..StoreStatus::default() })
     }
 
-    /// The branch that a session is on; `None` while the store is not open.
+    /// The branch that a session is on. It is asked when the session opens, so that nobody who moves on later takes it
+    /// along; `None` while it cannot be told.
     pub fn branch_of(&self, session: &SessionId, project: Option<&ProjectId>) -> Option<Name> {
-        match &*self.store.borrow() {
-            Store::Open(service) => Some(service.branch_of(session, project)),
-            _ => None,
+        self.checkouts().ok().map(|checkouts| checkouts.branch_of(session, project))
+    }
+
+    fn checkouts(&self) -> Result<Arc<Checkouts>> {
+        let mut known = self.checkouts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(checkouts) = &*known {
+            return Ok(Arc::clone(checkouts));
         }
+        let checkouts = Arc::new(Checkouts::open(&self.paths.checkouts_file())?);
+        Ok(Arc::clone(known.insert(checkouts)))
     }
 
     /// These replies have arrived at the agent.

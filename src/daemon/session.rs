@@ -115,6 +115,7 @@ impl Session {
             ClientKind::Shim => SessionId::new(id::hex(&open.nonce[..6]))?,
             ClientKind::Cli => SessionId::new("cli")?,
         };
+        let branch = house.dispatch.branch_of(&session, open.project.as_ref());
         let now = clock::now();
         let seat = Arc::new(house.seat(SessionStatus {
             session: session.clone(),
@@ -122,7 +123,7 @@ impl Session {
             agent: None,
             agent_version: None,
             project: open.project.clone(),
-            branch: None,
+            branch,
             pid: open.pid,
             requests: 0,
             opened_at: now,

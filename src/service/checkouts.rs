@@ -16,6 +16,15 @@ const HEADER: &str = "memoria checkouts 1";
 /// A session that was not heard of for so long begins anew.
 const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
 
+/// What a written file must survive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lasting {
+    /// The daemon's death. Every session that opens is written down, and must not wait for a disk.
+    KillProof,
+    /// Power loss too.
+    PowerProof,
+}
+
 /// What people type in two projects is two sessions of one name.
 type Key = (SessionId, Option<ProjectId>);
 
@@ -59,7 +68,7 @@ impl Checkouts {
         }
         let begun = inner.projects.get(&key.1).map_or_else(Name::main, |(branch, _)| branch.clone());
         inner.sessions.insert(key, (begun.clone(), clock::now()));
-        if let Err(error) = self.save(&mut inner) {
+        if let Err(error) = self.save(&mut inner, Lasting::KillProof) {
             tracing::warn!("a session's branch is known until the daemon ends, and not longer: {error}");
         }
         begun
@@ -71,7 +80,7 @@ impl Checkouts {
         let now = clock::now();
         inner.sessions.insert((caller.session.clone(), caller.project.clone()), (branch.clone(), now));
         inner.projects.insert(caller.project.clone(), (branch.clone(), now));
-        self.save(&mut inner)
+        self.save(&mut inner, Lasting::PowerProof)
     }
 
     /// Whoever is on `name` is on `new` now.
@@ -80,24 +89,27 @@ impl Checkouts {
         let Inner { sessions, projects } = &mut *inner;
         let places = sessions.values_mut().chain(projects.values_mut());
         places.filter(|(branch, _)| branch == name).for_each(|(branch, _)| branch.clone_from(new));
-        self.save(&mut inner)
+        self.save(&mut inner, Lasting::PowerProof)
     }
 
     /// New sessions begin elsewhere. Those that are on it are told when they next do something.
     pub(super) fn deleted(&self, name: &Name) -> Result<()> {
         let mut inner = self.lock();
         inner.projects.retain(|_, (branch, _)| branch != name);
-        self.save(&mut inner)
+        self.save(&mut inner, Lasting::PowerProof)
     }
 
     /// Whole or not at all: a new file takes the old one's place.
-    fn save(&self, inner: &mut Inner) -> Result<()> {
+    fn save(&self, inner: &mut Inner, lasting: Lasting) -> Result<()> {
         let oldest = clock::now().plus_ms(-KEPT_MS);
         inner.sessions.retain(|_, (_, since)| *since >= oldest);
         let failed = |e: std::io::Error| Error::io(format_args!("write {}", self.file.display()), &e);
         let fresh = self.file.with_extension("new");
         let mut file = fs::File::create(&fresh).map_err(failed)?;
-        file.write_all(inner.written().as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        file.write_all(inner.written().as_bytes()).map_err(failed)?;
+        if lasting == Lasting::PowerProof {
+            file.sync_all().map_err(failed)?;
+        }
         drop(file);
         fs::rename(&fresh, &self.file).map_err(failed)
     }

@@ -33,8 +33,7 @@ use crate::engine::{At, Engine};
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::model::{
-    Author, Filter, Masked, Memory, MemoryId, Name, OpId, Origin, ProjectId, Scope, SessionId, Source, StoreStatus,
-    Version,
+    Author, Filter, Masked, Memory, MemoryId, OpId, Origin, ProjectId, Scope, SessionId, Source, StoreStatus, Version,
 };
 use crate::wire::limits;
 use crate::wire::message::{ClientKind, Place, Shaped, Verified};
@@ -114,11 +113,6 @@ impl<E: Engine> Service<E> {
 
     pub async fn status(&self) -> Result<StoreStatus> {
         self.engine.status(clock::now()).await
-    }
-
-    /// The branch that a session is on.
-    pub fn branch_of(&self, session: &SessionId, project: Option<&ProjectId>) -> Name {
-        self.checkouts.branch_of(session, project)
     }
 
     /// These replies have arrived: they need not be kept any longer.
