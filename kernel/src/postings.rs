@@ -71,35 +71,47 @@ impl Iterator for Postings<'_> {
     }
 }
 
-/// Postings that were read already, each in one word.
+/// Postings that were read already, each in one word. Its room is kept for the next ones.
 #[derive(Default)]
-pub struct Members(Vec<u64>);
+pub struct Members {
+    words: Vec<u64>,
+    len: usize,
+}
 
 impl Members {
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.len = 0;
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.len
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len == 0
     }
 
     /// Appends those of a list's postings that are in a set; the list has `count`.
     pub fn add(&mut self, list: &[u8], count: u32, set: &Bits) {
-        let mut end = self.0.len();
-        self.0.resize(end + count as usize, 0);
+        let room = self.len + count as usize;
+        if self.words.len() < room {
+            self.words.resize(room, 0);
+        }
         // Every posting is written and only members are kept: which they are cannot be foretold, and need not be.
         for (vid, frequency) in Postings::new(list) {
-            if let Some(slot) = self.0.get_mut(end) {
+            if let Some(slot) = self.words.get_mut(self.len) {
                 *slot = u64::from(vid) << 16 | u64::from(frequency);
-                end += usize::from(set.has(vid));
+                self.len += usize::from(set.has(vid));
             }
         }
-        self.0.truncate(end);
+    }
+
+    /// Those of the vids from `first` to before `next`.
+    fn between(&self, first: u64, next: u64) -> &[u64] {
+        let members = self.words.get(..self.len).unwrap_or_default();
+        let start = members.partition_point(|member| member >> 16 < first);
+        let end = members.partition_point(|member| member >> 16 < next);
+        members.get(start..end).unwrap_or_default()
     }
 }
 
@@ -142,10 +154,8 @@ impl Scoring<'_> {
 
     /// Adds the BM25 weights of those members that are reached.
     pub fn add_members(&mut self, members: &Members, idf: f32) {
-        let next = u64::from(self.first) + self.scores.len() as u64;
-        let start = members.0.partition_point(|member| member >> 16 < u64::from(self.first));
-        let end = members.0.partition_point(|member| member >> 16 < next);
-        for member in members.0.get(start..end).unwrap_or_default() {
+        let first = u64::from(self.first);
+        for member in members.between(first, first + self.scores.len() as u64) {
             self.add((member >> 16) as u32, *member as u16, idf);
         }
     }

@@ -51,13 +51,14 @@ pub(super) fn candidates(
     query: &Query,
     (live, tokens): (u32, u64),
     now: Time,
+    members: &mut Members,
 ) -> Result<Matches> {
     let (next_vid, sheet) = (pieces.next_vid(), pieces.sheet()?);
     let in_state = bits(state, next_vid);
     let lists = query.terms.iter().map(|term| pieces.lists(term_id(&term.text))).collect::<Result<Vec<_>>>()?;
 
     let norms = Norms::new(tokens as f32 / live.max(1) as f32);
-    let (mut scores, mut members) = (vec![0f32; next_vid as usize], Members::default());
+    let mut scores = vec![0f32; next_vid as usize];
     let mut document_frequencies = Vec::with_capacity(lists.len());
     for (lists, term) in lists.iter().zip(&query.terms) {
         // A word's weight depends on how many versions of the state have it: lists of which some do not count are
@@ -72,7 +73,7 @@ pub(super) fn candidates(
             scoring(&sheet, list.first, &norms, &mut scores).add_list(&list.bytes, &in_state, idf);
         }
         for list in part {
-            scoring(&sheet, list.first, &norms, &mut scores).add_members(&members, idf);
+            scoring(&sheet, list.first, &norms, &mut scores).add_members(members, idf);
         }
         document_frequencies.push(df);
     }

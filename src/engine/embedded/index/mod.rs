@@ -27,6 +27,7 @@ mod writing;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use memoria_kernel::postings::Members;
 use roaring::RoaringBitmap;
 
 use crate::error::Result;
@@ -58,6 +59,9 @@ pub struct Index {
     merging: Mutex<()>,
     /// Who holds it may change which segments there are.
     disk: Mutex<()>,
+    /// Room for postings that the next question takes, until the index rests: 8 MB for a million of them are long to
+    /// get from the system.
+    spare: Mutex<Members>,
 }
 
 impl Index {
@@ -65,7 +69,8 @@ impl Index {
     pub fn open(folder: &Path, truth: Watermark) -> Result<Self> {
         let (home, segments) = Home::open(folder, truth)?;
         let pieces = RwLock::new(Pieces::of(segments));
-        Ok(Self { home, pieces, merging: Mutex::default(), disk: Mutex::default() })
+        let (merging, disk, spare) = Default::default();
+        Ok(Self { home, pieces, merging, disk, spare })
     }
 
     /// The first vid that the index lacks: at open, the engine adds from here on what truth holds.
@@ -88,7 +93,11 @@ impl Index {
         tokens: u64,
         now: Time,
     ) -> Result<Matches> {
-        find::candidates(&self.read(), state, query, (live, tokens), now)
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut members = std::mem::take(&mut *spare());
+        let matches = find::candidates(&self.read(), state, query, (live, tokens), now, &mut members);
+        *spare() = members;
+        matches
     }
 
     /// Versions that contain all of these terms, oldest first, up to `limit` (0 is all), and how many there are.

@@ -2,8 +2,9 @@
 //! erased goes. Questions and additions go on meanwhile, except where it says otherwise.
 
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
+use memoria_kernel::postings::Members;
 use roaring::RoaringBitmap;
 
 use super::file::remove;
@@ -72,6 +73,7 @@ impl Index {
     pub fn rest(&self) -> Result<()> {
         let flushed = self.flush();
         self.read().segments.iter().for_each(|segment| segment.rest());
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Members::default();
         flushed
     }
 
