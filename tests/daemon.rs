@@ -13,6 +13,8 @@ mod kill9_history;
 mod lifecycle;
 #[path = "daemon/restart_under_shim.rs"]
 mod restart_under_shim;
+#[path = "daemon/sessions.rs"]
+mod sessions;
 #[path = "daemon/settings.rs"]
 mod settings;
 #[path = "daemon/shim.rs"]

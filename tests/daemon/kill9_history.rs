@@ -71,9 +71,7 @@ impl Stage {
         let [config_dir, data_dir, state_dir, runtime_dir] = ["config", "data", "state", "run"].map(folder);
         let paths = Paths { config_dir, data_dir, state_dir, runtime_dir };
         // The daemon makes its folders.
-        home.start();
-        home.kill_9();
-        home.await_no_daemon();
+        kill(home.start());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (client, nonce) = (ClientKind::Cli, OpId::nonce());
         let open = Open { client, nonce, project: None, cwd: "/".into(), pid: std::process::id() };
@@ -167,8 +165,7 @@ impl Stage {
                 None => hear(&mut connection, 2).await,
             }
         });
-        signal(pid, Signal::KILL);
-        eventually("the killed daemon is gone", || !Path::new(&format!("/proc/{pid}")).exists());
+        kill(pid);
         answer
     }
 
@@ -236,7 +233,7 @@ fn history_survives_kill9_whole() {
     let mut chance = Chance(seed());
     let mut met: BTreeMap<(&str, Fate), u64> = BTreeMap::new();
     // How long each kind takes, about: learned, so that half of the daemons die in time.
-    let mut about_us = [20_000; KINDS.len()];
+    let mut about_us = [20_000, 20_000, 30_000, 90_000];
     let mut stage = None;
     for n in 0..rounds {
         if n % ROUNDS_PER_STORE == 0 {
@@ -254,6 +251,12 @@ fn history_survives_kill9_whole() {
     let fates_of = |kind: &str| met.keys().filter(|(other, _)| *other == kind).count();
     let is_met = |kind: &&str| met.contains_key(&(*kind, Fate::NotDone)) && fates_of(kind) > 1;
     assert!(rounds < 200 || KINDS.iter().all(is_met), "daemons died too late or too soon");
+}
+
+/// Until nothing of it is left, its locks included.
+fn kill(pid: u32) {
+    signal(pid, Signal::KILL);
+    eventually("the killed daemon is gone", || !Path::new(&format!("/proc/{pid}")).exists());
 }
 
 fn op_of(open: &Open, line: u64) -> OpId {
