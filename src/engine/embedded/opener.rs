@@ -55,8 +55,11 @@ impl Opener for FileOpener {
     /// elsewhere (an SSD's own mapping, btrfs, ZFS, APFS, snapshots, backups) nothing that a program does can.
     fn replace(&self) -> Result<()> {
         let failed = self.failed("replace");
-        if let Err(error) = fs::hard_link(&self.path, self.old()) {
-            tracing::warn!("the old store's bytes cannot be overwritten before they are let go: {error}");
+        match fs::hard_link(&self.path, self.old()) {
+            // The first store replaces nothing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!("the old store's bytes cannot be overwritten before they are let go: {error}"),
+            Ok(()) => {}
         }
         fs::rename(self.beside(), &self.path).map_err(&failed)?;
         sync_folder(&self.path).map_err(&failed)?;
