@@ -1,5 +1,5 @@
-//! The daemon is killed at random points of a merge, a rollback, an erasure and a compaction: each is then wholly done or
-//! not at all, and the same operation sent again is done once. What was erased is in no file.
+//! The daemon is killed at random points of a merge, a rollback, an erasure and a compaction: each is then wholly done
+//! or not at all, and the same operation sent again is done once. What was erased is in no file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The engine and the model side by side: how an operation is sent to one, foreseen by the other, and met by power cuts.
+//! The engine and the model side by side: how an operation is sent to one, foreseen by the other, and meets power cuts.
 
 use std::path::PathBuf;
 

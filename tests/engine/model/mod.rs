@@ -1,5 +1,5 @@
-//! Random operations on the engine and on a naive model of it: writes, branches, merges, rollbacks, erasures, power cuts.
-//! After each, both say the same, at every head and at any past commit.
+//! Random operations on the engine and on a naive model of it: writes, branches, merges, rollbacks, erasures, power
+//! cuts. After each, both say the same, at every head and at any past commit.
 //!
 //! Failing seeds are kept for ever in `regressions.txt`, beside this file, and are always run first.
 
