@@ -20,8 +20,8 @@ pub enum Outcome {
     Conflict,
 }
 
-/// `bases` are the memory in each best merge base; not live where `None`. Where the bases say different things, ours and
-/// theirs must say the same, or it is a conflict.
+/// `bases` are the memory in each best merge base; not live where `None`. Where the bases say different things, ours
+/// and theirs must say the same, or it is a conflict.
 pub fn merge(bases: &[Option<&Memory>], ours: Option<&Memory>, theirs: Option<&Memory>) -> Outcome {
     let base = bases.first().copied().flatten();
     if say_the_same(ours, theirs) {

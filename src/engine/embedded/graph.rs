@@ -236,7 +236,8 @@ mod tests {
             let commits = database.begin_read().unwrap().open_table(COMMITS).unwrap();
             let (a, b) = (usize::from(a) % reached.len(), usize::from(b) % reached.len());
             let common = &reached[a] & &reached[b];
-            let is_best = |one: &u32| !common.iter().any(|other| other != one && reached[*other as usize].contains(one));
+            let is_behind = |one: &u32, other: &u32| other != one && reached[*other as usize].contains(one);
+            let is_best = |one: &u32| !common.iter().any(|other| is_behind(one, other));
             let best: Vec<u32> = common.iter().copied().filter(is_best).rev().collect();
             prop_assert_eq!(merge_bases(&commits, a as u32, b as u32).unwrap(), best);
 

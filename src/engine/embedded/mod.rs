@@ -141,8 +141,8 @@ impl Embedded {
         .await
     }
 
-    /// Works the plan out on the head of the moment until it is still the head when the writer gets to it; if others are
-    /// quicker again and again, the writer does it itself.
+    /// Works the plan out on the head of the moment until it is still the head when the writer gets to it; if others
+    /// are quicker again and again, the writer does it itself.
     async fn apply_plan(&self, op: OpId, write: Write, plan: Plan) -> Result<Applied> {
         if let Some(applied) = self.replayed(op).await? {
             return Ok(applied);

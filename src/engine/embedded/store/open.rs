@@ -102,7 +102,8 @@ fn meta_of(name: &str, truth: &Snapshot) -> Result<Meta> {
         FORMAT => Ok(meta),
         format if format < FORMAT => Err(Error::corrupt(format!(
             "{name} was written by a preview of memoria (format {format}, this one reads {FORMAT}): list its \
-             memories with the build that wrote it (`memoria list --limit 0 --json`), move the file away, and import them."
+             memories with the build that wrote it (`memoria list --limit 0 --json`), move the file away, and import \
+             them."
         ))),
         format => Err(Error::corrupt(format!(
             "{name} was written by a newer memoria (format {format}, this one knows up to {FORMAT}): update memoria."
