@@ -346,7 +346,8 @@ async fn of_the_safety_snapshots_the_newest_are_kept_and_own_ones_stay() {
         made.push(world.purge(&mut agent, &id).await.safety.unwrap().to_string());
         let mut found = world.snapshots(&mut agent).await;
         let mut expected: Vec<String> = made.iter().rev().take(3).cloned().chain(["mine".to_owned()]).collect();
-        (found.sort_unstable(), expected.sort_unstable());
+        found.sort_unstable();
+        expected.sort_unstable();
         assert_eq!(found, expected, "after purge {n}");
     }
     let distinct: std::collections::BTreeSet<&String> = made.iter().collect();

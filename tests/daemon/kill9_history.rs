@@ -172,6 +172,8 @@ impl Stage {
     /// How the store is, after a check of all of it.
     fn judged(&self, doomed: &Doomed) -> (State, u32, bool) {
         self.inside(async |store| {
+            // An erasure that was cut short is finished by the writer, behind which this waits.
+            store.rest().await.unwrap();
             for check in store.verify().await.unwrap() {
                 assert!(check.problems.is_empty(), "{check:?}");
             }

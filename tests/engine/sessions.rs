@@ -153,9 +153,9 @@ fn thirty_two_sessions_on_four_branches_lose_no_update() {
     let commits: usize = sessions.iter().map(|session| session.commits.len()).sum();
     println!("{commits} commits, {lost_races} races lost and run again");
     runtime().block_on(async {
-        for n in 0..BRANCHES {
+        for (n, counter) in counters.into_iter().enumerate() {
             let own: Vec<&Session> = sessions.iter().filter(|session| session.number % BRANCHES == n).collect();
-            judge(&engine, n, &own, counters[n]).await;
+            judge(&engine, n, &own, counter).await;
         }
         for check in engine.verify().await.unwrap() {
             assert!(check.problems.is_empty(), "{check:?}");
@@ -173,7 +173,8 @@ async fn judge(engine: &Embedded, n: usize, own: &[&Session], counter: MemoryId)
     // Below the branch lie the commit of the counters and the beginning.
     let mut found: Vec<CommitId> = line[..line.len() - 2].iter().map(|entry| entry.id).collect();
     let mut told: Vec<CommitId> = own.iter().flat_map(|session| &session.commits).map(|(commit, _)| *commit).collect();
-    (found.sort_unstable(), told.sort_unstable());
+    found.sort_unstable();
+    told.sort_unstable();
     assert_eq!(found, told, "branch {n} is not what its sessions were told");
     let listing = engine.page(&at, &Filter::default(), ALL).await.unwrap();
     let live: BTreeMap<MemoryId, VersionId> = listing.memories.iter().map(|v| (v.memory.id, v.id)).collect();

@@ -32,18 +32,21 @@ async fn round(rng: &mut Rng) {
             (0..3, _) => {
                 let text = format!("note {n}");
                 now.insert(world.store(&mut one, &text).await, text);
-                (undoable.push(before), redoable.clear());
+                undoable.push(before);
+                redoable.clear();
             }
             (3, Some(id)) => {
                 let text = format!("corrected {n}");
                 world.correct(&mut one, &id, &text).await;
                 now.insert(id, text);
-                (undoable.push(before), redoable.clear());
+                undoable.push(before);
+                redoable.clear();
             }
             (4, Some(id)) => {
                 world.purge(&mut one, &id).await;
                 now.remove(&id);
-                (undoable.push(before), redoable.clear());
+                undoable.push(before);
+                redoable.clear();
             }
             (5, _) => {
                 let text = format!("somebody else's {n}");

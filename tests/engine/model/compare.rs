@@ -218,7 +218,7 @@ pub async fn plan(bench: &Bench, branch: &Name, plan: &Plan, forecast: &Forecast
     let mut moved: BTreeMap<MemoryId, (Option<VersionId>, Option<VersionId>)> = BTreeMap::new();
     for (id, want) in &forecast.state {
         if let super::world::Want::Is(version) = want
-            && !head.get(id).is_some_and(|before| before.id == version.id)
+            && head.get(id).is_none_or(|before| before.id != version.id)
         {
             moved.insert(*id, (head.get(id).map(|before| before.id), Some(version.id)));
         }

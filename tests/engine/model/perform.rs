@@ -123,7 +123,7 @@ impl Bench {
     /// Mostly one that is live on the session's branch.
     fn some_memory(&self, session: usize, n: usize) -> Option<MemoryId> {
         let live: Vec<MemoryId> = self.world.state(self.head(session)).keys().copied().collect();
-        let list = if n % 5 > 0 && !live.is_empty() { &live } else { &self.world.known };
+        let list = if n.is_multiple_of(5) || live.is_empty() { &self.world.known } else { &live };
         (!list.is_empty()).then(|| list[n / 5 % list.len()])
     }
 
