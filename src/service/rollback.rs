@@ -64,7 +64,7 @@ impl<E: Engine> Service<E> {
 
 /// In words, for the log.
 fn what_of(commits: &CommitFilter, origin: Option<&OriginFilter>) -> String {
-    let time = |time: Time| clock::rfc3339(time);
+    let time = |time: Time| clock::local(time);
     let origin = origin.map(|origin| match origin {
         OriginFilter::Source(source) => source.to_string(),
         OriginFilter::Named(name) => name.clone(),
