@@ -45,6 +45,11 @@ pub fn paths(home: &Path) -> Paths {
     Paths { config_dir, data_dir, state_dir, runtime_dir }
 }
 
+/// Everything that waits to be written is written.
+pub fn sync() {
+    assert!(Command::new("sync").status().unwrap().success());
+}
+
 /// Resident set in bytes.
 pub fn rss(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
