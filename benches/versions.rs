@@ -137,7 +137,7 @@ impl<'a> Bench<'a> {
 
 /// What names cost, large beside small store beside a bare commit, in turns: a disk is not the same at any two moments.
 fn names(large: &mut Bench, small: &mut Bench, folder: &Path, memories: u32) {
-    // What the import left to be written is not what is measured.
+    // What the import left in the page cache is not what is measured.
     story::sync();
     let mut bare = BareCommit::new(folder);
     let mut times: [Vec<Duration>; 5] = Default::default();

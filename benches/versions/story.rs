@@ -45,7 +45,7 @@ pub fn paths(home: &Path) -> Paths {
     Paths { config_dir, data_dir, state_dir, runtime_dir }
 }
 
-/// Everything that waits to be written is written.
+/// Brings to disk whatever waits for it.
 pub fn sync() {
     assert!(Command::new("sync").status().unwrap().success());
 }

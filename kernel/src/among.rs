@@ -46,7 +46,7 @@ impl Among {
     fn place(&self, key: u64) -> (usize, impl Iterator<Item = usize> + use<>) {
         let hash = mix(key);
         let blocks = (self.0.len() / WORDS_PER_BLOCK) as u64;
-        let block = ((hash >> 32) * blocks >> 32) as usize * WORDS_PER_BLOCK;
+        let block = (((hash >> 32) * blocks) >> 32) as usize * WORDS_PER_BLOCK;
         let spread = mix(hash);
         (block, (0..BITS_SET).map(move |n| (spread >> (9 * n)) as usize % (64 * WORDS_PER_BLOCK)))
     }

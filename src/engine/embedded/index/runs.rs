@@ -26,13 +26,12 @@ pub fn vid(record: &[u8]) -> u32 {
     record.iter().rev().take(4).rev().fold(0, |vid, byte| vid << 8 | u32::from(*byte))
 }
 
+/// Takes one record after the other.
+type Take<'a, const N: usize> = dyn FnMut(&[u8; N]) -> Result<()> + 'a;
+
 impl<const N: usize> Run<N> {
     /// Writes records that come in rising order; there are `room` of them at most.
-    pub fn write(
-        sink: &mut Sink,
-        room: u64,
-        records: &mut dyn FnMut(&mut dyn FnMut(&[u8; N]) -> Result<()>) -> Result<()>,
-    ) -> Result<Self> {
+    pub fn write(sink: &mut Sink, room: u64, records: &mut dyn FnMut(&mut Take<N>) -> Result<()>) -> Result<Self> {
         let (mut fences, mut among) = (Vec::new(), Among::with_room(room as usize));
         let mut pages = PageWriter::new(sink, N);
         records(&mut |record| {

@@ -33,7 +33,8 @@ impl Beginning {
         let meta = meta_of(name, truth)?;
         let erased = truth.open(ERASED)?.get(())?.map(|row| tables::bitmap(row.value())).transpose()?;
         // Opened to see that they are there: a store without them is damaged.
-        (truth.open(OPS)?, truth.open(PENDING)?);
+        truth.open(OPS)?;
+        truth.open(PENDING)?;
         Ok(Self { meta, heads: heads_of(truth)?, erased: erased.unwrap_or_default() })
     }
 }
