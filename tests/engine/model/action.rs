@@ -232,7 +232,7 @@ fn merging() -> impl Strategy<Value = Action> {
         6 => (prop::collection::vec(side, 1..4), prop::bool::weighted(0.7))
             .prop_map(|(sides, is_all)| Action::Resolve { sides, is_all }),
         4 => Just(Action::Conclude),
-        1 => Just(Action::Abort),
+        3 => Just(Action::Abort),
         3 => (numbers(3), source(), rule()).prop_map(|(memories, from, rule)| Action::Pick { memories, from, rule }),
         2 => (anywhere(), rule()).prop_map(|(commit, rule)| Action::PickCommit { commit, rule }),
         2 => (anywhere(), anywhere(), numbers(2), rule())

@@ -100,5 +100,7 @@ fn random_operations_agree_with_a_naive_model() {
     met.iter().for_each(|(what, times)| println!("{times:>8}  {what}"));
     result.unwrap_or_else(|error| panic!("{error}"));
     let missed: Vec<_> = WORTH_MEETING.iter().filter(|what| !met.contains_key(**what)).collect();
-    assert!(missed.is_empty() || cases < 256, "in {cases} cases never met: {missed:?}");
+    // The rarest come once in a hundred stories: a short run may miss a few, a long one none.
+    let most = if cases < 256 { usize::MAX } else { usize::from(cases < 2_000) * 3 };
+    assert!(missed.len() <= most, "in {cases} cases never met: {missed:?}");
 }

@@ -56,7 +56,14 @@ impl Bench {
                 let branches = self.world.living(Some(NameKind::Branch));
                 self.sessions[session].branch = branches[n % branches.len()].clone();
             }
-            Action::Merge { .. } | Action::Resolve { .. } | Action::Conclude | Action::Abort => {
+            Action::Resolve { is_all, .. } => {
+                self.merging(session, action).await?;
+                // What is settled whole is mostly wanted.
+                if is_all {
+                    self.merging(session, Action::Conclude).await?;
+                }
+            }
+            Action::Merge { .. } | Action::Conclude | Action::Abort => {
                 self.merging(session, action).await?;
             }
             Action::Pick { .. } | Action::PickCommit { .. } | Action::Apply { .. } => {
