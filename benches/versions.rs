@@ -7,6 +7,7 @@ mod versions {
     pub mod story;
 }
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -59,6 +60,8 @@ fn median(mut samples: Vec<Duration>) -> Duration {
 struct Bench<'a> {
     runtime: &'a tokio::runtime::Runtime,
     client: Client,
+    /// Memories that were changed on some branch.
+    used: HashSet<String>,
 }
 
 impl<'a> Bench<'a> {
@@ -66,7 +69,7 @@ impl<'a> Bench<'a> {
         environment.run(&["start"]);
         let paths = environment.paths();
         let client = runtime.block_on(Client::connect_or_start(&paths, ClientKind::Cli)).unwrap();
-        Self { runtime, client }
+        Self { runtime, client, used: HashSet::new() }
     }
 
     fn ask(&mut self, request: Request) -> (Response, Duration) {
@@ -77,7 +80,10 @@ impl<'a> Bench<'a> {
 
     fn moved(&mut self, request: Request) -> (Moved, Duration) {
         match self.ask(request) {
-            (Response::Moved(moved), time) => (*moved, time),
+            (Response::Moved(moved), time) => {
+                assert!(moved.commit.is_some(), "nothing was done: {:?}", moved.counts);
+                (*moved, time)
+            }
             (other, _) => panic!("{other:?}"),
         }
     }
@@ -219,7 +225,7 @@ fn run(environment: &story::Environment, runtime: &tokio::runtime::Runtime, memo
 impl Bench<'_> {
     /// Changes so many memories on a branch: four of ten are new, four of ten corrected, two of ten purged.
     fn edit(&mut self, branch: &str, changes: u32, memories: u32) {
-        self.runtime.block_on(story::edit(&mut self.client, branch, changes, memories));
+        self.runtime.block_on(story::edit(&mut self.client, branch, changes, memories, &mut self.used));
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the bench works on: a home with a daemon, made-up facts with the word frequencies of natural text, and edits.
 
+use std::collections::HashSet;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -101,16 +102,18 @@ pub fn questions(memories: u32) -> Vec<String> {
     (0..100).map(ask).collect()
 }
 
-/// Four of ten changes are new memories, four of ten corrections, two of ten purges, spread over the store.
-pub async fn edit(client: &mut Client, branch: &str, changes: u32, memories: u32) {
+/// Four of ten changes are new memories, four of ten corrections, two of ten purges, spread over the store, and of
+/// memories that nobody changed before (`used`).
+pub async fn edit(client: &mut Client, branch: &str, changes: u32, memories: u32, used: &mut HashSet<String>) {
     let on: Option<Name> = Some(branch.parse().unwrap());
     let (new, corrected, purged) = (changes * 4 / 10, changes * 4 / 10, changes * 2 / 10);
     for batch in (0..new).collect::<Vec<_>>().chunks(4_000) {
-        let rows = batch.iter().map(|n| Row { line: n + 1, text: fact(memories + n), ..Row::default() }).collect();
+        let text = |n: u32| format!("new on {branch}: {}", fact(memories + n));
+        let rows = batch.iter().map(|n| Row { line: n + 1, text: text(*n), ..Row::default() }).collect();
         let import = Import { branch: on.clone(), place: Place::Global, rows, ..Import::default() };
         client.ask(Request::Import(import)).await.unwrap();
     }
-    let ids = spread(client, branch, corrected + purged).await;
+    let ids = spread(client, branch, corrected + purged, used).await;
     let (to_correct, to_purge) = ids.split_at(corrected as usize);
     for (n, id) in to_correct.iter().enumerate() {
         let text = format!("corrected on {branch}: {}", fact(memories + 1_000_000 + n as u32));
@@ -126,17 +129,19 @@ pub async fn edit(client: &mut Client, branch: &str, changes: u32, memories: u32
 }
 
 /// Ids of so many memories, evenly over the branch.
-async fn spread(client: &mut Client, branch: &str, count: u32) -> Vec<String> {
+async fn spread(client: &mut Client, branch: &str, count: u32, used: &mut HashSet<String>) -> Vec<String> {
     let (mut ids, mut start) = (Vec::new(), 0);
     let (mut seen, mut step) = (0u32, 1);
     loop {
         let view = View { branch: Some(branch.parse().unwrap()), at: None };
         let ask = Export { view, place: Place::Everywhere, filter: Filter::default(), start };
         let Response::Exported(part) = client.ask(Request::Export(ask)).await.unwrap() else { panic!("no export") };
-        step = step.max(part.total / count.max(1)).max(1);
+        step = step.max(part.total / (count + 1)).max(1);
         for memory in part.memories {
-            if seen.is_multiple_of(step) && ids.len() < count as usize {
-                ids.push(memory.id.to_string());
+            let id = memory.id.to_string();
+            if seen >= step && ids.len() < count as usize && used.insert(id.clone()) {
+                ids.push(id);
+                seen = 0;
             }
             seen += 1;
         }
