@@ -12,6 +12,7 @@ use crate::wire::message::{Doomed, Snapshot, SnapshotEntry, Snapshots};
 impl<E: Engine> Service<E> {
     /// Durable once it returns `Ok`.
     pub async fn snapshots(&self, caller: &Caller, ask: Snapshot) -> Result<Snapshots> {
+        let is_list = matches!(ask, Snapshot::List { .. });
         let (refs, total, branch) = match ask {
             Snapshot::List { branch, page } => {
                 let mut refs = self.known_snapshots(Names::Living).await?;
@@ -41,19 +42,19 @@ impl<E: Engine> Service<E> {
             }
         };
         let branch = self.branch(caller, branch);
-        let to = self.head(&branch).await?;
         let mut snapshots = Vec::with_capacity(refs.len());
         for snapshot in refs {
-            let from = self.engine.resolve(&Revision::Commit(snapshot.commit.to_string()), clock::now()).await?;
-            let nothing = Page { offset: u32::MAX, limit: 1 };
-            let since = if snapshot.is_deleted {
-                Counts::default()
-            } else {
-                self.engine.diff(&from, &to, &Filter::default(), nothing).await?.counts
-            };
+            // Only a list is looked through for what has changed since.
+            let since = if is_list { self.since(&snapshot, &branch).await? } else { Counts::default() };
             snapshots.push(SnapshotEntry { snapshot, since });
         }
         Ok(Snapshots { snapshots, total, branch })
+    }
+
+    async fn since(&self, snapshot: &Ref, branch: &Name) -> Result<Counts> {
+        let from = self.engine.resolve(&Revision::Commit(snapshot.commit.to_string()), clock::now()).await?;
+        let (to, nothing) = (self.head(branch).await?, Page { offset: u32::MAX, limit: 1 });
+        Ok(self.engine.diff(&from, &to, &Filter::default(), nothing).await?.counts)
     }
 
     async fn delete_snapshots(&self, caller: &Caller, doomed: Doomed) -> Result<Vec<Ref>> {

@@ -261,7 +261,7 @@ pub struct Snapshots {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SnapshotEntry {
     pub snapshot: Ref,
-    /// From the snapshot to the branch.
+    /// From the snapshot to the branch; of a list only.
     pub since: Counts,
 }
 
