@@ -25,7 +25,9 @@ pub fn mask(text: &str) -> (Cow<'_, str>, Vec<Masked>) {
     let mut kept_from = 0;
     let mut at = 0;
     while at < text.len() {
-        let Some(found) = starts_word(text.as_bytes(), at).then(|| secret_at(text, at)).flatten() else {
+        // What follows a secret at once begins a word, as it does behind the mark that takes the secret's place.
+        let begins = starts_word(text.as_bytes(), at) || (at > 0 && at == kept_from);
+        let Some(found) = begins.then(|| secret_at(text, at)).flatten() else {
             at += 1;
             continue;
         };

@@ -331,6 +331,6 @@ mod tests {
         };
         assert_eq!(Commit::decode(&commit.encode()).unwrap(), commit);
         assert_eq!(commit.added[0].to_string(), "0cd82d73b0944844cce625ceac1ba13c1d298aa2e281449b0b43a76349f2c43e");
-        assert_eq!(commit.id().to_string(), "5e38f0e9bb55afe66a329795ddca6daac13236c48f555047ad3694a35d094992");
+        assert_eq!(commit.id().to_string(), "6a7f359a63fe7a7740e891789e36c197cf92b337b01966ab39b8964b6387b4b3");
     }
 }

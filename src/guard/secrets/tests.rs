@@ -294,6 +294,12 @@ fn fragments() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(parts.to_vec()), 0..40).prop_map(|parts| parts.concat())
 }
 
+#[test]
+fn a_secret_right_behind_another_is_masked_too() {
+    let text = "AKIAABCDEFGH234567IJghp_a1B2c3D4e5F6g7H8i9J0a1B2c3D4e5F6g7H8i9J0";
+    assert_eq!(mask(text).0, "[masked: AWS access key][masked: GitHub token]");
+}
+
 proptest! {
     #[test]
     fn any_text_is_masked_once_and_for_all(text in "\\PC{0,300}") {
