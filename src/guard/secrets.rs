@@ -18,16 +18,39 @@ struct Found {
     what: &'static str,
 }
 
+/// Each pass but the first is over what the one before made.
+const PASSES_MAX: usize = 8;
+
 /// The text without its secrets, and what they were, in order of first appearance. Masking twice changes nothing.
 pub fn mask(text: &str) -> (Cow<'_, str>, Vec<Masked>) {
+    let (mut clean, mut masked) = pass(text);
+    // What stood right beside a secret may be seen to be one only when that is gone.
+    for _ in 1..PASSES_MAX {
+        if masked.is_empty() {
+            break;
+        }
+        let (again, found) = pass(&clean);
+        if found.is_empty() {
+            break;
+        }
+        for new in found {
+            match masked.iter_mut().find(|known| known.what == new.what) {
+                Some(known) => known.count += new.count,
+                None => masked.push(new),
+            }
+        }
+        clean = Cow::Owned(again.into_owned());
+    }
+    (clean, masked)
+}
+
+fn pass(text: &str) -> (Cow<'_, str>, Vec<Masked>) {
     let mut out = String::new();
     let mut masked: Vec<Masked> = Vec::new();
     let mut kept_from = 0;
     let mut at = 0;
     while at < text.len() {
-        // What follows a secret at once begins a word, as it does behind the mark that takes the secret's place.
-        let begins = starts_word(text.as_bytes(), at) || (at > 0 && at == kept_from);
-        let Some(found) = begins.then(|| secret_at(text, at)).flatten() else {
+        let Some(found) = starts_word(text.as_bytes(), at).then(|| secret_at(text, at)).flatten() else {
             at += 1;
             continue;
         };
