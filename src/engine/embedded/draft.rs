@@ -17,6 +17,9 @@ use crate::model::{
     Change, CommitId, Counts, Expect, Memory, MemoryId, Merged, Outcome, Page, Plan, Salt, Time, Verb, VersionId,
 };
 
+/// Versions whose rows are read for their lengths; of more, the columns.
+const LENGTHS_READ_MAX: u64 = 64;
+
 /// A change with all that can be computed before the writer's turn.
 pub enum Step {
     Store(Box<Fresh>),
@@ -93,6 +96,10 @@ impl Store {
     }
 
     fn tokens_of(&self, vids: &RoaringBitmap) -> Result<u64> {
+        // Many are array reads; for a few the arrays are not brought to memory.
+        if vids.len() > LENGTHS_READ_MAX {
+            return self.mending(|| self.index.terms_of(vids));
+        }
         let versions = self.snapshot()?.open(VERSIONS)?;
         let (mut tokens, mut found) = (0, 0);
         let mut vids_left = vids.iter();

@@ -10,10 +10,10 @@ use memoria_kernel::checksum::checksum;
 use crate::error::{Error, Result};
 
 /// A page is read and checked at once: small enough to read for one record, large enough that fences are few.
-const PAGE_BYTES: usize = 4096;
+const PAGE_BYTES: usize = 1024;
 const SUM_BYTES: usize = 8;
 /// How many pages are read at once by those who want many.
-const PAGES_AT_ONCE: u64 = 32;
+const PAGES_AT_ONCE: u64 = 128;
 
 /// An index file that is being read.
 pub struct Source {

@@ -175,6 +175,11 @@ impl Index {
         self.read().memory_numbers(&vids.iter().collect::<Vec<u32>>())
     }
 
+    /// The lengths in terms of these versions, together: array reads.
+    pub fn terms_of(&self, vids: &RoaringBitmap) -> Result<u64> {
+        self.read().terms_of(&vids.iter().collect::<Vec<u32>>())
+    }
+
     /// How many versions are in memory only.
     pub fn unflushed(&self) -> u32 {
         let pieces = self.read();

@@ -291,6 +291,18 @@ impl Pieces {
         gap.map_or(Ok(numbers), |vid| Err(unknown(*vid)))
     }
 
+    /// The lengths in terms of versions that rise, together.
+    pub fn terms_of(&self, vids: &[u32]) -> Result<u64> {
+        let mut terms = 0;
+        self.by_piece(vids, |_, vids| {
+            let Some(first) = vids.first() else { return Ok(()) };
+            let columns = self.columns_of(*first)?;
+            terms += vids.iter().map(|vid| u64::from(columns.len_of(*vid))).sum::<u64>();
+            Ok(())
+        })?;
+        Ok(terms)
+    }
+
     /// Who stands within `around` positions of a version in its session, by `observed_at` and vid, counting
     /// only those that `is_there` accepts.
     pub fn around(
