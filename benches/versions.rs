@@ -206,6 +206,12 @@ fn run(environment: &story::Environment, runtime: &tokio::runtime::Runtime, memo
     row(&format!("retrieve on main, p50 of {}", questions.len()), ms(main), "");
     row("retrieve on a branch that diverged by 10 %", ms(diverged), "");
     row("the second / the first", ratio(diverged, main), "< 1.2");
+    // A main on which nothing was ever corrected is read by whole stretches; this one is lived in.
+    bench.branch("lived", None);
+    bench.edit("lived", memories / 100, memories);
+    let lived = on(&mut bench, "lived");
+    row("retrieve on a branch that diverged by 1 %", ms(lived), "");
+    row("10 % / 1 %", ratio(diverged, lived), "");
 
     story::sync();
     let (mut merges, mut large, mut back) = (Vec::new(), Vec::new(), Vec::new());

@@ -28,7 +28,7 @@ fn refusal(format: u32) -> String {
 #[test]
 fn a_store_of_the_preview_says_how_to_bring_it_over() {
     let message = refusal(1);
-    assert!(message.contains("preview") && message.contains("export"), "{message}");
+    assert!(message.contains("preview") && message.contains("memoria list"), "{message}");
 }
 
 #[test]
