@@ -312,8 +312,6 @@ impl Pieces {
         around: u8,
         is_there: impl Fn(u32) -> bool,
     ) -> Result<Vec<(i8, u32)>> {
-        // Versions that were corrected away stand in the order, too: look past a bounded number of them.
-        const LOOK_PAST_MAX: usize = 64;
         let columns = sheet.of(vid);
         let session = columns.class_of(vid).session;
         if session == 0 || around == 0 {
@@ -328,20 +326,15 @@ impl Pieces {
                 continue;
             }
             let mut place = sessions.seek(&segment.source, &here)?;
-            for _ in 0..LOOK_PAST_MAX {
-                let Some(key) = place.previous()?.filter(|key| is_one_session(key, &here)) else { break };
-                before.push(key);
-            }
+            look_past(&mut before, &here, around, &is_there, || place.previous())?;
             let mut place = sessions.seek(&segment.source, &here)?;
-            for _ in 0..=LOOK_PAST_MAX {
-                let Some(key) = place.next()?.filter(|key| is_one_session(key, &here)) else { break };
-                after.push(key);
-            }
+            look_past(&mut after, &here, around, &is_there, || place.next())?;
         }
         for tail in self.tails() {
-            let same = |key: &&[u8; SESSION_BYTES]| is_one_session(key, &here);
-            before.extend(tail.sessions.range(..here).rev().take(LOOK_PAST_MAX).take_while(same));
-            after.extend(tail.sessions.range(here..).take(LOOK_PAST_MAX + 1).take_while(same));
+            let mut older = tail.sessions.range(..here).rev();
+            look_past(&mut before, &here, around, &is_there, || Ok(older.next().copied()))?;
+            let mut newer = tail.sessions.range(here..);
+            look_past(&mut after, &here, around, &is_there, || Ok(newer.next().copied()))?;
         }
         before.sort_unstable_by(|a, b| b.cmp(a));
         after.sort_unstable();
@@ -353,4 +346,27 @@ impl Pieces {
         let (before, after) = (there(before).into_iter(), there(after).into_iter());
         Ok(before.zip((1..).map(|at: i8| -at)).chain(after.zip(1..)).map(|(vid, at)| (at, vid)).collect())
     }
+}
+
+/// Versions that were corrected away stand in the order of a session, too: so many are looked past.
+const LOOK_PAST_MAX: usize = 64;
+
+/// Takes keys of one piece and of one session until as many are there as can be wanted, and the version itself.
+fn look_past(
+    keys: &mut Vec<[u8; SESSION_BYTES]>,
+    here: &[u8; SESSION_BYTES],
+    around: u8,
+    is_there: impl Fn(u32) -> bool,
+    mut next: impl FnMut() -> Result<Option<[u8; SESSION_BYTES]>>,
+) -> Result<()> {
+    let mut there = 0;
+    for _ in 0..=LOOK_PAST_MAX {
+        let Some(key) = next()?.filter(|key| is_one_session(key, here)) else { break };
+        there += usize::from(is_there(vid_of_record(&key)));
+        keys.push(key);
+        if there > usize::from(around) {
+            break;
+        }
+    }
+    Ok(())
 }
