@@ -90,6 +90,9 @@ pub trait Engine: Send + Sync + 'static {
         page: Page,
     ) -> impl Future<Output = Result<(Vec<CommitEntry>, u32)>> + Send;
 
+    /// Commits by id as histories list them, in the order asked for. No state is made for it.
+    fn entries(&self, ids: &[CommitId]) -> impl Future<Output = Result<Vec<CommitEntry>>> + Send;
+
     /// A whole commit, with every version that it added and removed.
     fn commit(&self, id: CommitId) -> impl Future<Output = Result<Commit>> + Send;
 

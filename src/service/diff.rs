@@ -1,9 +1,9 @@
 //! `diff`: what one state has and another has not, with the texts of a page, and what is almost the same on both sides.
 
-use super::{Caller, Service, checked_filter};
+use super::{Caller, Service, checked_filter, page_of};
 use crate::engine::{At, Engine};
 use crate::error::Result;
-use crate::model::{Difference, Filter, MemoryId, Page, Version, VersionId};
+use crate::model::{Difference, Filter, MemoryId, Version, VersionId};
 use crate::search;
 use crate::wire::limits;
 use crate::wire::message::{Alike, Changed, Diff, Diffed, Lookalikes, Similar};
@@ -82,10 +82,4 @@ impl<E: Engine> Service<E> {
         }
         Ok(out)
     }
-}
-
-/// A page as large as an answer may be.
-pub(super) fn page_of(page: Page) -> Page {
-    let limit = if page.limit == 0 { limits::RESULTS_MAX } else { page.limit.min(limits::RESULTS_MAX) };
-    Page { limit, ..page }
 }

@@ -2,25 +2,19 @@
 
 use super::memo::Memo;
 use super::moved::Order;
-use super::{Caller, Service, checked_text};
+use super::{Caller, Service, checked_text, page_of};
 use crate::clock;
 use crate::engine::{At, Engine};
 use crate::error::{Error, Result};
 use crate::model::{Choice, Conflict, Memory, MemoryId, Name, Pending, Plan, Progress, Resolution, Rule, Verb};
 use crate::wire::message::{ClientKind, Merge, Mode, Moved, Resolve, Settle, Side};
 
-use super::diff::page_of;
-
 impl<E: Engine> Service<E> {
     /// Durable once it returns `Ok`. With conflicts under [`Rule::Fail`] nothing is merged: the merge is in progress.
     pub async fn merge(&self, caller: &Caller, ask: Merge) -> Result<Moved> {
         let branch = self.branch(caller, ask.into);
         let mut memo = Memo::default();
-        let theirs = match self.engine.replayed(caller.op).await? {
-            Some(applied) => Memo::decode(&applied.memo)?.points.first().copied(),
-            None => None,
-        };
-        let (theirs, named) = match theirs {
+        let (theirs, named) = match self.points(caller).await?.first().copied() {
             Some(theirs) => (theirs, None),
             None => {
                 let seen = self.revision(&ask.source, &branch).await?;

@@ -33,7 +33,8 @@ use crate::engine::{At, Engine};
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::model::{
-    Author, Filter, Masked, Memory, MemoryId, OpId, Origin, ProjectId, Scope, SessionId, Source, StoreStatus, Version,
+    Author, Filter, Masked, Memory, MemoryId, OpId, Origin, Page, ProjectId, Scope, SessionId, Source, StoreStatus,
+    Version,
 };
 use crate::wire::limits;
 use crate::wire::message::{ClientKind, Place, Shaped, Verified};
@@ -229,6 +230,12 @@ fn checked_filter(caller: &Caller, place: Place, mut filter: Filter) -> Result<F
     filter.tags = checked_tags(filter.tags)?.into_iter().collect();
     filter.scope = caller.scope(place);
     Ok(filter)
+}
+
+/// A page as large as an answer may be.
+fn page_of(page: Page) -> Page {
+    let limit = if page.limit == 0 { limits::RESULTS_MAX } else { page.limit.min(limits::RESULTS_MAX) };
+    Page { limit, ..page }
 }
 
 /// The first of these that fit one answer.

@@ -1,14 +1,13 @@
 //! What merge, pick, apply, rollback, revert, undo and redo have in common: a plan is shown or carried out, and what it
 //! came to is told, the same for the first time and for a replay.
 
-use super::diff::page_of;
 use super::memo::Memo;
-use super::{Caller, Service};
+use super::{Caller, Service, page_of};
 use crate::clock;
 use crate::engine::{At, Engine};
 use crate::error::{Error, Result};
 use crate::model::{
-    Applied, CommitFilter, CommitId, Conflict, Difference, Name, Page, Plan, Planned, Revision, Rule, Verb, Walk, Work,
+    Applied, CommitEntry, CommitId, Conflict, Difference, Name, Page, Plan, Planned, Revision, Rule, Verb, Work,
 };
 use crate::wire::limits;
 use crate::wire::message::{Conflicted, LogEntry, Mode, Moved};
@@ -51,7 +50,7 @@ impl<E: Engine> Service<E> {
             return self.would(&at, order).await;
         };
         let after = self.commit_at(commit).await?;
-        let bare = self.entry_of(&after).await?.bare;
+        let bare = self.entry(commit).await?.bare;
         let first = bare.parents.first().ok_or_else(|| Error::internal("a commit has lost its parent"))?;
         let before = self.commit_at(*first).await?;
         let mut planned = Planned { commits: bare.about, merged: applied.merged, ..Planned::default() };
@@ -90,11 +89,18 @@ impl<E: Engine> Service<E> {
         self.engine.resolve(&Revision::Commit(commit.to_string()), clock::now()).await
     }
 
-    /// The commit that a state belongs to.
-    async fn entry_of(&self, at: &At) -> Result<crate::model::CommitEntry> {
-        let newest = Page { offset: 0, limit: 1 };
-        let (entries, _) = self.engine.history(at, &CommitFilter::default(), Walk::Branch, newest).await?;
-        entries.into_iter().next().ok_or_else(|| Error::internal("a state has lost its commit"))
+    /// A commit as it is listed.
+    pub(super) async fn entry(&self, commit: CommitId) -> Result<CommitEntry> {
+        let entry = self.engine.entries(&[commit]).await?.pop();
+        entry.ok_or_else(|| Error::internal("a commit is not listed"))
+    }
+
+    /// The commits that an operation stood for when it was first done; none if it is new.
+    pub(super) async fn points(&self, caller: &Caller) -> Result<Vec<CommitId>> {
+        match self.engine.replayed(caller.op).await? {
+            Some(applied) => Ok(Memo::decode(&applied.memo)?.points),
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn shown(&self, order: Order, planned: Planned, applied: Option<Applied>) -> Result<Moved> {
@@ -160,12 +166,8 @@ impl<E: Engine> Service<E> {
 
     /// Commits as they are listed.
     async fn spoken_of(&self, commits: &[CommitId]) -> Result<Vec<LogEntry>> {
-        let mut entries = Vec::new();
-        for commit in commits.iter().take(limits::COMMITS_NAMED_MAX) {
-            let at = self.commit_at(*commit).await?;
-            entries.push(self.entry_of(&at).await?);
-        }
-        self.logged(entries).await
+        let named = &commits[..commits.len().min(limits::COMMITS_NAMED_MAX)];
+        self.logged(self.engine.entries(named).await?).await
     }
 }
 

@@ -40,7 +40,7 @@ impl<E: Engine> Service<E> {
                 Plan::Graft { base: None, theirs: from.at.commit, only: ids, rule: ask.rule }
             }
             ([], [commit]) => {
-                let base = self.engine.commit(*commit).await?.parents.first().copied();
+                let base = self.entry(*commit).await?.bare.parents.first().copied();
                 let base =
                     base.ok_or_else(|| Error::invalid("the first commit changed nothing: there is nothing to pick"))?;
                 Plan::Graft { base: Some(base), theirs: *commit, only: Vec::new(), rule: ask.rule }

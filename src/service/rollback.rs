@@ -16,11 +16,7 @@ impl<E: Engine> Service<E> {
         let mut memo = Memo::default();
         let (plan, note) = match ask.what {
             Back::To(text) => {
-                let known = match self.engine.replayed(caller.op).await? {
-                    Some(applied) => Memo::decode(&applied.memo)?.points.first().copied(),
-                    None => None,
-                };
-                let to = match known {
+                let to = match self.points(caller).await?.first().copied() {
                     Some(to) => to,
                     None => self.revision(&text, &branch).await?.at.commit,
                 };

@@ -1,12 +1,11 @@
 //! `snapshot`: names that do not move; and those that are made by themselves before something large.
 
 use super::revision::{SAFETY, checked_name};
-use super::{Caller, Service};
+use super::{Caller, Service, page_of};
 use crate::clock;
 use crate::engine::{Engine, Names};
 use crate::error::{Error, Result};
 use crate::model::{Counts, Filter, Name, NameChange, NameKind, Page, Ref, Revision, Time, Verb, Write};
-use crate::wire::limits;
 use crate::wire::message::{Doomed, Snapshot, SnapshotEntry, Snapshots};
 
 impl<E: Engine> Service<E> {
@@ -17,8 +16,8 @@ impl<E: Engine> Service<E> {
             Snapshot::List { branch, page } => {
                 let mut refs = self.known_snapshots(Names::Living).await?;
                 let total = refs.len() as u32;
-                let limit = if page.limit == 0 { limits::RESULTS_MAX } else { page.limit.min(limits::RESULTS_MAX) };
-                refs = refs.into_iter().skip(page.offset as usize).take(limit as usize).collect();
+                let page = page_of(page);
+                refs = refs.into_iter().skip(page.offset as usize).take(page.limit as usize).collect();
                 (refs, total, branch)
             }
             Snapshot::Create { name, at, note } => {

@@ -24,10 +24,7 @@ impl<E: Engine> Service<E> {
             )));
         }
         let at = self.head(&branch).await?;
-        let known = match self.engine.replayed(caller.op).await? {
-            Some(applied) => Memo::decode(&applied.memo)?.points,
-            None => Vec::new(),
-        };
+        let known = self.points(caller).await?;
         let (verb, commits) = if known.is_empty() {
             let filter = CommitFilter {
                 session: Some(caller.session.clone()),

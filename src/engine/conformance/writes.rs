@@ -7,8 +7,8 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lexical;
 use crate::model::{
-    Change, CommitFilter, Confidence, Expect, Filter, Kind, Memory, MemoryId, Outcome, ProjectId, Revision, SessionId,
-    SubjectId, Time, Trust, Verb, VersionId, Walk,
+    Change, CommitFilter, CommitId, Confidence, Expect, Filter, Kind, Memory, MemoryId, Outcome, ProjectId, Revision,
+    SessionId, SubjectId, Time, Trust, Verb, VersionId, Walk,
 };
 
 pub async fn an_acknowledged_write_is_read_at_once_with_every_field(engine: &impl Engine) -> Result<()> {
@@ -130,6 +130,8 @@ pub async fn a_commit_never_changes(engine: &impl Engine) -> Result<()> {
     apply(engine, Verb::Purge, vec![Change::Remove { id: first.id, expect: Expect::Live }]).await?;
     engine.rest().await?;
     let (after, _) = engine.history(&at, &CommitFilter::default(), Walk::Branch, ALL).await?;
+    let ids: Vec<CommitId> = after.iter().map(|entry| entry.id).collect();
+    holds!(engine.entries(&ids).await? == after, "commits by id are not what history lists");
     holds!(before == after, "history was rewritten: {before:?} became {after:?}");
     for entry in &after {
         let commit = engine.commit(entry.id).await?;

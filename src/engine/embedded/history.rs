@@ -10,7 +10,7 @@ use super::store::{Store, commit_row};
 use super::tables::{self, COMMITS, Delta, Snapshot, TOUCHES, VERSIONS, VersionRow, WIDE, place_of, touches_of};
 use crate::engine::At;
 use crate::error::Result;
-use crate::model::{Commit, CommitEntry, CommitFilter, Difference, MemoryId, Page, Walk};
+use crate::model::{Commit, CommitEntry, CommitFilter, CommitId, Difference, MemoryId, Page, Walk};
 
 /// What a person is called in a filter by agent.
 const YOU: &str = "you";
@@ -24,7 +24,7 @@ impl Store {
         page: Page,
     ) -> Result<(Vec<CommitEntry>, u32)> {
         let truth = self.snapshot()?;
-        let past = Past { store: self, commits: truth.open(COMMITS)?, versions: truth.open(VERSIONS)?, truth: &truth };
+        let past = Past::of(self, &truth)?;
         let from = number_of(&truth, at.commit)?;
         let is_plain = CommitFilter { memory: None, ..filter.clone() } == CommitFilter::default();
         let vids = filter.memory.map(|memory| past.vids_of(memory)).transpose()?;
@@ -49,6 +49,12 @@ impl Store {
         let entries = shown.map(|number| past.entry(number, vids.as_ref())).collect::<Result<_>>()?;
         Ok((entries, total))
     }
+
+    pub(super) fn entries(&self, ids: &[CommitId]) -> Result<Vec<CommitEntry>> {
+        let truth = self.snapshot()?;
+        let past = Past::of(self, &truth)?;
+        ids.iter().map(|id| past.entry(number_of(&truth, *id)?, None)).collect()
+    }
 }
 
 impl CommitFilter {
@@ -70,7 +76,11 @@ struct Past<'a> {
     versions: ReadOnlyTable<u32, &'static [u8]>,
 }
 
-impl Past<'_> {
+impl<'a> Past<'a> {
+    fn of(store: &'a Store, truth: &'a Snapshot) -> Result<Self> {
+        Ok(Self { store, truth, commits: truth.open(COMMITS)?, versions: truth.open(VERSIONS)? })
+    }
+
     fn vids_of(&self, memory: MemoryId) -> Result<RoaringBitmap> {
         let vids = self.store.mending(|| self.store.index.vids_of(&memory))?;
         Ok(vids.into_iter().collect())

@@ -257,6 +257,11 @@ impl Engine for Embedded {
         self.blocking(move |store| store.history(&at, &filter, walk, page)).await
     }
 
+    async fn entries(&self, ids: &[CommitId]) -> Result<Vec<CommitEntry>> {
+        let ids = ids.to_vec();
+        self.blocking(move |store| store.entries(&ids)).await
+    }
+
     async fn commit(&self, id: CommitId) -> Result<Commit> {
         self.blocking(move |store| store.commit(id)).await
     }

@@ -117,9 +117,7 @@ impl State {
         let served = Arc::new(&*raw - &gone);
         Ok(Self { raw, served, live: live - gone.len() as u32, tokens: tokens.saturating_sub(gone_tokens) })
     }
-}
 
-impl State {
     fn bytes(&self) -> u64 {
         let served = if Arc::ptr_eq(&self.raw, &self.served) { 0 } else { self.served.serialized_size() };
         (self.raw.serialized_size() + served) as u64
