@@ -20,7 +20,7 @@ macro_rules! words {
             fn read(value: &Value, _: &[f64]) -> Option<Self> {
                 match value.as_str()? { $($word => Some(Self::$variant),)* _ => None }
             }
-            fn show(self) -> String {
+            fn show(&self) -> String {
                 match self { $(Self::$variant => concat!('"', $word, '"').to_owned(),)* }
             }
             fn accepted(_: &[f64]) -> String {
@@ -31,9 +31,9 @@ macro_rules! words {
 }
 
 /// A type of value: how it is read, written, and what it may be in words.
-trait Setting: Copy {
+trait Setting: Sized {
     fn read(value: &Value, bounds: &[f64]) -> Option<Self>;
-    fn show(self) -> String;
+    fn show(&self) -> String;
     fn accepted(bounds: &[f64]) -> String;
 }
 
@@ -42,7 +42,7 @@ impl Setting for u32 {
         let number = u32::try_from(value.as_integer()?).ok()?;
         (bounds[0]..=bounds[1]).contains(&f64::from(number)).then_some(number)
     }
-    fn show(self) -> String {
+    fn show(&self) -> String {
         self.to_string()
     }
     fn accepted(bounds: &[f64]) -> String {
@@ -55,11 +55,24 @@ impl Setting for f64 {
         let number = value.as_float().or_else(|| Some(value.as_integer()? as f64))?;
         (bounds[0]..=bounds[1]).contains(&number).then_some(number)
     }
-    fn show(self) -> String {
+    fn show(&self) -> String {
         format!("{self:?}")
     }
     fn accepted(bounds: &[f64]) -> String {
         format!("a number from {} to {}", bounds[0], bounds[1])
+    }
+}
+
+impl Setting for String {
+    fn read(value: &Value, _: &[f64]) -> Option<Self> {
+        value.as_str().filter(|text| !text.chars().any(char::is_control)).map(str::to_owned)
+    }
+    fn show(&self) -> String {
+        // Control characters are refused, so that nothing else has to be escaped.
+        format!("\"{}\"", self.replace('\\', r"\\").replace('"', "\\\""))
+    }
+    fn accepted(_: &[f64]) -> String {
+        "a text on one line".to_owned()
     }
 }
 
@@ -83,6 +96,18 @@ words!(
         Block = "block",
         /// The memory is kept as it is.
         Allow = "allow",
+    }
+);
+
+words!(
+    /// How a model's outputs for the words of a text become one vector.
+    Pooling {
+        /// As the model's own files say, else their mean.
+        Auto = "auto",
+        Mean = "mean",
+        /// The first word's, which stands for the whole text in some models.
+        Cls = "cls",
+        Last = "last",
     }
 );
 
@@ -129,7 +154,7 @@ macro_rules! settings {
                 config.$section.$key = <$type as Setting>::read(value, bounds)?;
                 Some(())
             },
-            show: |config| Setting::show(config.$section.$key),
+            show: |config| Setting::show(&config.$section.$key),
             accepted: || <$type as Setting>::accepted(&[$($low as f64, $high as f64)?]),
         },)*)*];
     };
@@ -170,6 +195,38 @@ settings! {
         top_k: u32 = 5, 1 to 100;
         /// Share of the question that a memory must answer to be shown. 0 shows whatever shares a word with it.
         min_score: f64 = 0.1, 0 to 1;
+    }
+    /// How texts become vectors. Nothing leaves this machine unless `model` is "http".
+    embedding: Embedding {
+        /// "auto" is what `memoria model use` chose, else "minilm" where it is installed, else "builtin". Or "builtin",
+        /// "minilm", "http", the name of an installed model, or the folder of an ONNX model.
+        model: String = "auto".to_owned();
+        /// Where models are installed; empty is `models` in the data folder.
+        models_dir: String = String::new();
+        /// Megabytes of vectors that are kept by the hash of their text, so that no text is embedded twice.
+        cache_mb: u32 = 32, 1 to 4_096;
+        /// Minutes after which a model that nobody needed is dropped from memory.
+        idle_min: u32 = 5, 1 to 1_440;
+        /// Milliseconds that a question waits for its vector; after that, its words alone answer.
+        wait_ms: u32 = 500, 10 to 60_000;
+        /// What is put before a question, and before a memory, for a model that wants it; empty is what the model's own
+        /// files say.
+        question_prefix: String = String::new();
+        passage_prefix: String = String::new();
+        /// For an ONNX model.
+        pooling: Pooling = Pooling::Auto;
+        /// Dimensions that are kept of a model's vectors (for models that allow it); 0 is all. An endpoint is asked
+        /// for so many.
+        dims: u32 = 0, 0 to 4_096;
+        /// For "http": OpenAI-compatible addresses, by commas, tried in turn: `http://localhost:11434/v1`.
+        http_urls: String = String::new();
+        /// For "http": the model's name there.
+        http_model: String = String::new();
+        /// For "http": the environment variable that holds the key, or the file that does.
+        http_key_env: String = String::new();
+        http_key_file: String = String::new();
+        /// For "http": milliseconds for one try.
+        http_timeout_ms: u32 = 10_000, 100 to 120_000;
     }
     /// What agents see.
     mcp: Mcp {

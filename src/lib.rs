@@ -6,7 +6,7 @@
 //!                                                                         daemon/dispatch  <----------+
 //!                                                               one line per verb |
 //!                                        guard/ <-- service/<verb>.rs --> search/ --> lexical/
-//!                                                         |
+//!                                                         |  `--> embed/
 //!                                                  engine::Engine --> embedded
 //! ```
 
@@ -15,6 +15,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod embed;
 pub mod engine;
 pub mod error;
 pub mod guard;

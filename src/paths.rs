@@ -120,6 +120,26 @@ impl Paths {
         self.data_dir.join("index")
     }
 
+    /// Vectors by version, one folder for each model: derived, but long to make.
+    pub fn vectors_folder(&self) -> PathBuf {
+        self.data_dir.join("vectors")
+    }
+
+    /// Vectors by the hash of their text. May be deleted while no daemon runs.
+    pub fn vector_cache_folder(&self) -> PathBuf {
+        self.data_dir.join("cache")
+    }
+
+    /// Where models are installed, unless the settings say otherwise.
+    pub fn models_folder(&self) -> PathBuf {
+        self.data_dir.join("models")
+    }
+
+    /// Which model was chosen, and which one serves.
+    pub fn embedding_file(&self) -> PathBuf {
+        self.state_dir.join("embedding")
+    }
+
     /// On which branch each session is.
     pub fn checkouts_file(&self) -> PathBuf {
         self.state_dir.join("checkouts")

@@ -98,7 +98,13 @@ impl Store {
     }
 
     fn query(&self, question: &str) -> Query {
-        Query { terms: lexical::terms_of_question(question), filter: Filter::default(), limit: 50, around: 2 }
+        Query {
+            terms: lexical::terms_of_question(question),
+            vector: None,
+            filter: Filter::default(),
+            limit: 50,
+            around: 2,
+        }
     }
 
     fn try_matches(&self, query: &Query) -> memoria::error::Result<Matches> {
@@ -119,6 +125,7 @@ impl Store {
             .map(|found| Candidate { version: version(found.vid), words: found.words, around: found.around })
             .collect();
         let candidates = Candidates {
+            cosines: None,
             live: self.state.len() as u32,
             tokens: self.tokens(),
             document_frequencies: matches.document_frequencies,
@@ -298,6 +305,7 @@ fn scan(store: &Store, query: &Query) -> Matches {
     let words: Vec<_> = store.memories.iter().map(|memory| lexical::analyse(&memory.text)).collect();
     let count = |vid: u32, term: &str| words[vid as usize].terms.iter().filter(|word| *word == term).count() as u16;
     let matched = |vid: u32| Match {
+        cosine: None,
         len: words[vid as usize].len,
         frequencies: query.terms.iter().map(|term| count(vid, &term.text)).collect(),
     };

@@ -13,9 +13,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     // `engine::embedded` is what dispatch.rs opens; it reads and writes through the verbs alone.
     ("daemon", &["wire", "mcp", "service", "engine::embedded", "model", "paths", "config"]),
     ("mcp", &["wire::message", "wire::limits", "model"]),
-    ("service", &["search", "engine", "guard", "lexical", "model", "wire::message", "wire::limits", "paths", "config"]),
+    (
+        "service",
+        &["search", "engine", "embed", "guard", "lexical", "model", "wire::message", "wire::limits", "paths", "config"],
+    ),
     ("search", &["engine", "lexical", "model"]),
     ("engine", &["lexical", "model"]),
+    // Where models lie and which one is meant.
+    ("embed", &["model", "config"]),
     ("wire", &["model"]),
     ("guard", &["model"]),
     ("lexical", &["model"]),
@@ -35,14 +40,15 @@ const NAMED_ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("SystemTime", &["src/clock.rs"], "a test must be able to say what time it is"),
     (
         "serde_json",
-        &["src/mcp/", "src/cli/", "src/model/merge.rs"],
-        "JSON is for agents and scripts, and what they wrote into metadata is merged by key",
+        &["src/mcp/", "src/cli/", "src/embed/", "src/model/merge.rs"],
+        "JSON is for agents and scripts, models' files and endpoints, and what was written into metadata is merged by key",
     ),
     ("notify", &["src/daemon/watch.rs"], "one place hears of edited settings"),
     ("tracing_subscriber", &["src/daemon/logs.rs"], "one place decides what is logged"),
     ("tracing_appender", &["src/daemon/logs.rs"], "one place writes the log"),
     ("toml", &["src/config.rs"], "one table of settings"),
     ("directories", &["src/paths.rs"], "one place knows where things lie"),
+    ("ort", &["src/embed/onnx.rs", "src/embed/child/"], "the runtime is loaded in a process of its own"),
     ("clap", &["src/cli/", "src/bin/"], "arguments are parsed where people type"),
     ("clap_complete", &["src/cli/"], "arguments are parsed where people type"),
     ("listenfd", &["src/daemon/"], "activation is the daemon's"),

@@ -95,7 +95,7 @@ impl Corpus {
 
     fn query(&self, question: &str, top_k: usize) -> Query {
         let terms = lexical::terms_of_question(question);
-        Query { terms, filter: Filter::default(), limit: limit(top_k), around: AROUND }
+        Query { terms, vector: None, filter: Filter::default(), limit: limit(top_k), around: AROUND }
     }
 
     /// The numbers of the memories that are answered.
@@ -117,6 +117,7 @@ impl Corpus {
             around: found.around,
         };
         let candidates = Candidates {
+            cosines: None,
             live,
             tokens: self.tokens,
             document_frequencies: matches.document_frequencies,

@@ -255,6 +255,7 @@ mod tests {
     use super::*;
     use crate::cli::terminal::width;
     use crate::model::{Kind, ProjectId, SessionId, StoreStatus};
+    use crate::wire::message::EmbeddingStatus;
 
     const NOW: Time = Time(1_795_435_506_123);
 
@@ -299,6 +300,7 @@ mod tests {
             ),
             idle_exit_min: 30,
             paths: vec![("data".to_owned(), "/home/somebody/.local/share/memoria".to_owned())],
+            embedding: EmbeddingStatus::default(),
         }
     }
 

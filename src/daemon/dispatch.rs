@@ -118,6 +118,7 @@ impl Dispatch {
             Request::Import(ask) => service.import(caller, ask).await.map(Response::Imported),
             Request::Export(ask) => service.export(caller, ask).await.map(Response::Exported),
             Request::Upkeep(ask) => service.upkeep(ask).await,
+            Request::Model(_) => Err(Error::internal("the models' room is being built")),
             Request::Mcp(_) | Request::Status | Request::Stop(_) => {
                 Err(Error::internal("a request of the session's own reached the store"))
             }

@@ -32,6 +32,7 @@ pub async fn status(house: &House) -> Status {
         last_error: logs::last_error(),
         config_error: house.settings.error(),
         idle_exit_min: if house.is_auto { idle_exit_min } else { 0 },
+        embedding: crate::wire::message::EmbeddingStatus::default(),
         paths: named.map(|(what, path)| (what.to_owned(), path.display().to_string())).to_vec(),
     }
 }

@@ -106,7 +106,7 @@ async fn texts(engine: &impl Engine, at: &At) -> Result<Vec<String>> {
 }
 
 fn query(question: &str) -> Query {
-    Query { terms: lexical::terms_of_question(question), filter: Filter::default(), limit: 10, around: 0 }
+    Query { terms: lexical::terms_of_question(question), vector: None, filter: Filter::default(), limit: 10, around: 0 }
 }
 
 async fn verified(engine: &impl Engine) -> Result<()> {

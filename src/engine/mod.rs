@@ -10,9 +10,9 @@ use roaring::RoaringBitmap;
 
 use crate::error::Result;
 use crate::model::{
-    Applied, Author, Candidates, Check, Commit, CommitEntry, CommitFilter, CommitId, Compacted, Diff, Erased, Filter,
-    Listing, Memory, MemoryId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref, Revision, Scan, StoreStatus, Time,
-    Version, VersionId, Walk, Write,
+    Applied, Author, Candidates, Check, Commit, CommitEntry, CommitFilter, CommitId, Compacted, Diff, Embedding,
+    Erased, Filled, Filter, Listing, Memory, MemoryId, ModelId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref,
+    Revision, Scan, Space, StoreStatus, Time, Unembedded, Version, VersionId, Walk, Write,
 };
 
 /// A revision, fixed once per request: every read takes it, so that no read is torn.
@@ -71,6 +71,20 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Statistics of the state and its best candidates within the filter; expired memories are never candidates.
     fn candidates(&self, at: &At, query: &Query) -> impl Future<Output = Result<Candidates>> + Send;
+
+    /// Versions that have no vector of this space yet: those that a branch holds, then those that a snapshot or history
+    /// holds, each newest first.
+    fn unembedded(&self, space: &Space, limit: u32) -> impl Future<Output = Result<Vec<Unembedded>>> + Send;
+
+    /// Keeps vectors, which are derived data: durable at leisure. What was erased meanwhile is passed over; a vector
+    /// of other dimensions, or with a number that is none, is refused, and nothing of the call is kept.
+    fn embed(&self, space: &Space, vectors: Vec<Embedding>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Every space that has vectors, and how far it is filled.
+    fn spaces(&self) -> impl Future<Output = Result<Vec<Filled>>> + Send;
+
+    /// Lets the vectors of a model go.
+    fn forget_space(&self, model: &ModelId) -> impl Future<Output = Result<()>> + Send;
 
     /// Every memory that contains all of these terms, within the filter, up to `limit`, and how many there are.
     fn containing(

@@ -12,6 +12,7 @@ pub mod query;
 pub mod report;
 pub mod text;
 pub mod time;
+pub mod vector;
 
 pub use change::{
     Applied, Change, Choice, Conflict, Counts, Diff, Difference, Expect, Later, Merged, OriginFilter, Outcome, Pending,
@@ -21,6 +22,9 @@ pub use commit::{Author, Commit, CommitEntry, Verb};
 pub use id::{CommitId, MemoryId, OpId, ProjectId, Salt, SessionId, SubjectId, VersionId};
 pub use memory::{Confidence, Kind, Memory, Origin, Source, Trust, Version};
 pub use name::{Name, NameChange, NameKind, Protection, Ref, Revision};
-pub use query::{Candidate, Candidates, CommitFilter, Filter, Listing, Match, Page, Query, Scan, Scope, Term, Walk};
+pub use query::{
+    Asked, Candidate, Candidates, CommitFilter, Filter, Listing, Match, Page, Query, Scan, Scope, Term, Walk,
+};
 pub use report::{Check, Compacted, Erased, Masked, Parts, StoreStatus};
 pub use time::Time;
+pub use vector::{Calibration, Cosines, Embedding, Filled, ModelId, Space, Unembedded};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::id::{MemoryId, ProjectId, SessionId, SubjectId};
 use super::memory::{Kind, Trust, Version};
 use super::time::Time;
+use super::vector::{Cosines, Space};
 
 /// Which memories are wanted. Empty lists and `None` mean "any".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,15 +86,25 @@ pub struct Scan {
     pub total: u32,
 }
 
-/// A question in terms: the analysed words of a text with the weight that each has in it.
+/// A question in terms (the analysed words of a text with the weight that each has in it) and, where there is one, in
+/// a vector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     pub terms: Vec<Term>,
+    pub vector: Option<Asked>,
     pub filter: Filter,
-    /// How many candidates to bring, best first by BM25 (`kernel/src/bm25.rs`).
+    /// How many candidates to bring by BM25 (`kernel/src/bm25.rs`), and how many by cosine: the best of each, together.
     pub limit: usize,
     /// How many neighbours of a candidate in its session to bring on either side; 0 for none.
     pub around: u8,
+}
+
+/// A question's vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    pub space: Space,
+    /// Of unit length, `space.dims` numbers.
+    pub vector: Vec<f32>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +124,8 @@ pub struct Candidates {
     pub tokens: u64,
     /// In how many live memories each term of the query occurs, in the query's order.
     pub document_frequencies: Vec<u32>,
+    /// Of the whole state, where a vector was asked for.
+    pub cosines: Option<Cosines>,
     pub found: Vec<Candidate>,
 }
 
@@ -124,11 +137,13 @@ pub struct Candidate {
     pub around: Vec<(i8, Match)>,
 }
 
-/// How a memory's words meet the query's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How a memory meets the query.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Match {
     /// Length of the memory in terms.
     pub len: u32,
     /// Occurrences of each term of the query, in the query's order.
     pub frequencies: Vec<u16>,
+    /// Of its vector with the query's; `None` where either has none (yet), or no opinion.
+    pub cosine: Option<f32>,
 }

@@ -11,7 +11,7 @@ pub use similar::similar;
 use crate::engine::{At, Engine};
 use crate::error::{Error, Result};
 use crate::lexical;
-use crate::model::{Filter, Query, Version};
+use crate::model::{Asked, Calibration, Filter, Query, Version};
 
 /// Candidates that the engine brings at least. Each costs the reading of a memory, and their neighbours' share can
 /// lift later ones: hit@10 on LoCoMo's first 1,000 turns is .718 with 30, .729 with 60, .743 with 200.
@@ -30,20 +30,47 @@ pub fn limit(top_k: usize) -> usize {
     CANDIDATES_MIN.max(top_k.saturating_mul(CANDIDATES_PER_HIT))
 }
 
+/// A question's vector and how its cosines are read.
+#[derive(Clone, Debug)]
+pub struct Meaning {
+    pub asked: Asked,
+    pub calibration: Calibration,
+}
+
+/// A question: its words, and its meaning where a model has told it.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    pub text: &'a str,
+    pub meaning: Option<Meaning>,
+}
+
 /// Answers a question from a state.
-pub async fn retrieve(engine: &impl Engine, at: &At, question: &str, filter: Filter, ask: &Ranking) -> Result<Ranked> {
-    let mut terms = lexical::terms_of_question(question);
+pub async fn retrieve(
+    engine: &impl Engine,
+    at: &At,
+    question: &Question<'_>,
+    filter: Filter,
+    ask: &Ranking,
+) -> Result<Ranked> {
+    let mut terms = lexical::terms_of_question(question.text);
     terms.truncate(QUESTION_TERMS_MAX);
     if terms.is_empty() {
         return Ok(Ranked::default());
     }
-    let query = Query { terms, filter, limit: limit(ask.top_k), around: AROUND };
+    let vector = question.meaning.as_ref().map(|meaning| meaning.asked.clone());
+    let query = Query { terms, vector, filter, limit: limit(ask.top_k), around: AROUND };
     let candidates = engine.candidates(at, &query).await?;
     Ok(rank(&query.terms, candidates, ask))
 }
 
 /// The one memory that a question means; refused when there is none, or when two are about as good.
-pub async fn best(engine: &impl Engine, at: &At, question: &str, filter: Filter, ask: &Ranking) -> Result<Version> {
+pub async fn best(
+    engine: &impl Engine,
+    at: &At,
+    question: &Question<'_>,
+    filter: Filter,
+    ask: &Ranking,
+) -> Result<Version> {
     let ask = Ranking { top_k: 2, max_tokens: 0, ..ask.clone() };
     let mut hits = retrieve(engine, at, question, filter, &ask).await?.hits.into_iter();
     let Some(best) = hits.next() else {

@@ -25,7 +25,8 @@ pub async fn similar(engine: &impl Engine, at: &At, text: &str, filter: Filter) 
     // are out before their words are compared.
     let lacking_max = words.len() * usize::from(100 - PERCENT_MIN) / 100;
     let sharing_min = terms.len().saturating_sub(lacking_max);
-    let candidates = engine.candidates(at, &Query { terms, filter, limit: CANDIDATES, around: 0 }).await?;
+    let candidates =
+        engine.candidates(at, &Query { terms, vector: None, filter, limit: CANDIDATES, around: 0 }).await?;
     let mut similar: Vec<(Version, u8)> = candidates
         .found
         .into_iter()

@@ -61,7 +61,10 @@ impl<E: Engine> Service<E> {
             Target::Question { question, place, filter, session_scope } => {
                 let mut filter = checked_filter(caller, place.clone(), filter.clone())?;
                 let ranking = self.ranking(caller, &mut filter, *session_scope);
-                search::best(&self.engine, at, checked_question(question)?, filter, &ranking).await
+                {
+                    let question = search::Question { text: checked_question(question)?, meaning: None };
+                    search::best(&self.engine, at, &question, filter, &ranking).await
+                }
             }
         }
     }

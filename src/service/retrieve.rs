@@ -11,7 +11,7 @@ use crate::wire::message::{Hit, Retrieve, Retrieved, SessionScope};
 
 impl<E: Engine> Service<E> {
     pub async fn retrieve(&self, caller: &Caller, ask: Retrieve) -> Result<Retrieved> {
-        let question = checked_question(&ask.question)?;
+        let question = search::Question { text: checked_question(&ask.question)?, meaning: None };
         let mut filter = checked_filter(caller, ask.place, ask.filter)?;
         let mut ranking = self.ranking(caller, &mut filter, ask.session_scope);
         if ask.top_k > 0 {
@@ -19,7 +19,7 @@ impl<E: Engine> Service<E> {
         }
         ranking.max_tokens = ask.max_tokens;
         let seen = self.seen(caller, ask.view).await?;
-        let ranked = search::retrieve(&self.engine, &seen.at, question, filter, &ranking).await?;
+        let ranked = search::retrieve(&self.engine, &seen.at, &question, filter, &ranking).await?;
         let mut left_out = ranked.left_out;
         let (mut versions, mut scores) = (Vec::new(), Vec::new());
         let mut bytes = 0;
@@ -34,7 +34,7 @@ impl<E: Engine> Service<E> {
         }
         let shaped = self.shape(versions).await?.into_iter().zip(scores);
         let hits = shaped.map(|(memory, (score, parts))| Hit { memory, score, parts: ask.explain.then_some(parts) });
-        Ok(Retrieved { point: seen.point(), hits: hits.collect(), left_out, lexical_only: true })
+        Ok(Retrieved { point: seen.point(), hits: hits.collect(), left_out, lexical_only: true, notice: None })
     }
 
     /// How answers to this caller are ranked, before the request's own wishes. A session that is merely

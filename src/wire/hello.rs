@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// Sides with different majors do not understand each other.
 pub const MAJOR: u16 = 1;
 /// 0: the first; 1: version control. A side speaks the smaller of the two minors.
-pub const MINOR: u16 = 1;
+pub const MINOR: u16 = 2;
 
 const MAGIC: [u8; 8] = *b"\x8dMEMORIA";
 

@@ -1,13 +1,15 @@
 //! The messages: what a client may ask of the daemon and what it answers. Read this file to know the daemon;
-//! `memories` and `versions` say what belongs to each question.
+//! `memories`, `versions` and `models` say what belongs to each question.
 //! Variants are numbered by their order on the wire: only append, and raise the minor version in `hello.rs`.
 
 mod memories;
+mod models;
 mod versions;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::memories::*;
+pub use self::models::*;
 pub use self::versions::*;
 use crate::error::Error;
 use crate::model::{Check, Compacted, Name, OpId, ProjectId, SessionId, StoreStatus, Time};
@@ -108,6 +110,7 @@ pub enum Request {
     Import(Import),
     Export(Export),
     Upkeep(Upkeep),
+    Model(Model),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +157,8 @@ pub enum Response {
     Imported(Imported),
     Exported(Exported),
     Compacted(Compacted),
+    Models(Models),
+    ModelTested(Tested),
 }
 
 /// What the shim does with the line it just sent.
@@ -188,6 +193,7 @@ pub struct Status {
     pub idle_exit_min: u32,
     /// `(what, path)`: config, data, state, logs, socket.
     pub paths: Vec<(String, String)>,
+    pub embedding: EmbeddingStatus,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -39,7 +39,7 @@ async fn view(engine: &impl Engine, at: &At) -> String {
     let mut out = format!("{} {} {:?}\n", at.live, at.tokens, listing);
     for question in ["build cache", "deploy", "note 3", "nothing of the kind"] {
         let terms = lexical::terms_of_question(question);
-        let query = Query { terms, filter: Filter::default(), limit: 20, around: 2 };
+        let query = Query { terms, vector: None, filter: Filter::default(), limit: 20, around: 2 };
         out += &format!("{:?}\n", engine.candidates(at, &query).await.unwrap());
     }
     out += &format!("{:?}", engine.history(at, &CommitFilter::default(), Walk::Branch, ALL).await.unwrap());

@@ -126,7 +126,13 @@ impl Fake {
                     .into_iter()
                     .map(|memory| Hit { memory: shaped(memory), score: 0.5, parts: None })
                     .collect();
-                Ok(Response::Retrieved(Retrieved { point: point(), hits, left_out: 2, lexical_only: true }))
+                Ok(Response::Retrieved(Retrieved {
+                    point: point(),
+                    hits,
+                    left_out: 2,
+                    lexical_only: true,
+                    notice: None,
+                }))
             }
             Request::List(list) => {
                 let memories = self.0.memories.lock().unwrap().clone();

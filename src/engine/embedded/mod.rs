@@ -43,9 +43,9 @@ use self::writer::{Answer, Job, Order, QUEUE_WRITES_MAX, Task, Writer};
 use super::{At, Engine, Erase, Names};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    Applied, Candidates, Check, Commit, CommitEntry, CommitFilter, CommitId, Compacted, Diff, Erased, Filter, Listing,
-    Memory, MemoryId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref, Revision, Scan, StoreStatus, Time, Version,
-    VersionId, Walk, Work, Write,
+    Applied, Candidates, Check, Commit, CommitEntry, CommitFilter, CommitId, Compacted, Diff, Embedding, Erased,
+    Filled, Filter, Listing, Memory, MemoryId, ModelId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref, Revision,
+    Scan, Space, StoreStatus, Time, Unembedded, Version, VersionId, Walk, Work, Write,
 };
 
 /// How often a plan is worked out beside the writer, where others may be quicker.
@@ -245,6 +245,22 @@ impl Engine for Embedded {
         // In a small state they are found sooner than a thread for them would wake.
         let things = if at.live <= SEARCHED_INLINE_MAX { 1 } else { usize::MAX };
         self.looking_up(things, move |store| store.candidates(&at, &query)).await
+    }
+
+    async fn unembedded(&self, _space: &Space, _limit: u32) -> Result<Vec<Unembedded>> {
+        Ok(Vec::new())
+    }
+
+    async fn embed(&self, _space: &Space, _vectors: Vec<Embedding>) -> Result<()> {
+        Err(Error::internal("the vectors' room is being built"))
+    }
+
+    async fn spaces(&self) -> Result<Vec<Filled>> {
+        Ok(Vec::new())
+    }
+
+    async fn forget_space(&self, _model: &ModelId) -> Result<()> {
+        Ok(())
     }
 
     async fn containing(&self, at: &At, terms: &[String], filter: &Filter, limit: u32) -> Result<(Vec<MemoryId>, u32)> {

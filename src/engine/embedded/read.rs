@@ -132,6 +132,7 @@ impl Store {
             live: at.live,
             tokens: at.tokens,
             document_frequencies: matches.document_frequencies,
+            cosines: None,
             found: found.collect::<Result<_>>()?,
         })
     }

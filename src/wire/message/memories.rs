@@ -249,6 +249,8 @@ pub struct Retrieved {
     pub left_out: u32,
     /// No vectors took part.
     pub lexical_only: bool,
+    /// Why not, where they should have.
+    pub notice: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

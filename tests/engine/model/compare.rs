@@ -164,7 +164,7 @@ fn expected_by_id(differences: &BTreeMap<MemoryId, (Option<Version>, Option<Vers
 /// What ranking is given is that of this state alone.
 async fn statistics(engine: &Embedded, world: &World, at: &At, number: usize) -> Checked {
     let terms = lexical::terms_of_question("cache deploy number 3");
-    let query = Query { terms: terms.clone(), filter: Filter::default(), limit: 1_000, around: 0 };
+    let query = Query { terms: terms.clone(), vector: None, filter: Filter::default(), limit: 1_000, around: 0 };
     let found = engine.candidates(at, &query).await.map_err(fault)?;
     let words: BTreeMap<MemoryId, lexical::Words> =
         world.state(number).iter().map(|(id, version)| (*id, lexical::analyse(&version.memory.text))).collect();

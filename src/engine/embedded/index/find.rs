@@ -129,7 +129,7 @@ fn frequencies<'a>(
     vids: impl Iterator<Item = &'a u32>,
 ) -> Frequencies {
     let vids: Vec<u32> = vids.copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let blank = |vid: &u32| Match { len: sheet.of(*vid).len_of(*vid), frequencies: vec![0; lists.len()] };
+    let blank = |vid: &u32| Match { len: sheet.of(*vid).len_of(*vid), frequencies: vec![0; lists.len()], cosine: None };
     let mut matches: Vec<Match> = vids.iter().map(blank).collect();
     let set = Bits::of(vids.iter().map(|vid| (*vid, *vid)), next_vid);
     for (number, pieces) in lists.iter().enumerate() {
