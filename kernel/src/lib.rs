@@ -9,3 +9,4 @@ pub mod bits;
 pub mod bm25;
 pub mod checksum;
 pub mod postings;
+pub mod quantise;

@@ -4,6 +4,8 @@
 //! `builtin` is the table inside the binary, `minilm` our own encoder over one mapped file, `onnx` any other model in
 //! a child process, `http` an endpoint; `wordpiece` cuts texts for the first three.
 
+pub mod cache;
+
 use crate::error::Result;
 use crate::model::{Calibration, Space};
 
