@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["client", "wire::message", "wire::limits", "model", "paths", "config"]),
     ("client", &["wire", "model", "paths", "config"]),
     // `engine::embedded` is what dispatch.rs opens; it reads and writes through the verbs alone.
-    ("daemon", &["wire", "mcp", "service", "engine::embedded", "model", "paths", "config"]),
+    ("daemon", &["wire", "mcp", "service", "engine::embedded", "embed", "model", "paths", "config"]),
     ("mcp", &["wire::message", "wire::limits", "model"]),
     (
         "service",

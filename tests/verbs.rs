@@ -1,12 +1,15 @@
 //! The verbs over a real store, without a process or a socket: what callers are promised, whoever they are.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use memoria::config::{Config, Secrets};
+use memoria::embed::cache::Cache;
+use memoria::embed::models::Models;
 use memoria::engine::embedded::Embedded;
 use memoria::error::{ErrorKind, Result};
 use memoria::model::{Filter, Kind, OpId, Page, ProjectId, SessionId, Trust};
-use memoria::service::{Caller, Checkouts, Service};
+use memoria::service::{Caller, Checkouts, Service, Vectors};
 use memoria::wire::limits;
 use memoria::wire::message::{
     ClientKind, Correct, Depth, List, Log, Place, Purge, PurgeTarget, Retrieve, SessionScope, Show, Store, Stored,
@@ -31,6 +34,7 @@ impl World {
                 engine,
                 receiver,
                 Arc::new(Checkouts::open(&folder.path().join("checkouts")).unwrap()),
+                vectors(folder.path()),
             ),
             config,
             _folder: folder,
@@ -374,4 +378,10 @@ async fn a_long_list_comes_in_pages_that_lose_nothing() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 70);
+}
+
+/// Vectors of a service that has no model but the built-in one.
+fn vectors(folder: &Path) -> Arc<Vectors> {
+    let models = Models::new(&folder.join("models"), &folder.join("embedding"));
+    Vectors::new(models, Cache::new(&folder.join("cache"), 1 << 20))
 }

@@ -8,10 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use memoria::config::Config;
+use memoria::embed::cache::Cache;
+use memoria::embed::models::Models;
 use memoria::engine::embedded::Embedded;
 use memoria::error::{ErrorKind, Result};
 use memoria::model::{Filter, Name, OpId, Page, ProjectId, Protection, Rule, SessionId};
-use memoria::service::{Caller, Checkouts, Service};
+use memoria::service::{Caller, Checkouts, Service, Vectors};
 use memoria::wire::message::{
     Blame, Branch, Checkout, ClientKind, Correct, Depth, Diff, Export, Import, List, Log, Lookalikes, Merge, Mode,
     Moved, Place, Purge, PurgeTarget, Retrieve, Row, Show, Snapshot, Store, Target, Undo, View, Way, WhichNames,
@@ -112,7 +114,7 @@ impl World {
 
 fn open(folder: &Path, config: watch::Receiver<Arc<Config>>) -> Service<Embedded> {
     let engine = Embedded::open(&folder.join("memoria.redb"), &folder.join("index"), 1 << 20).unwrap();
-    Service::new(engine, config, Arc::new(Checkouts::open(&folder.join("checkouts")).unwrap()))
+    Service::new(engine, config, Arc::new(Checkouts::open(&folder.join("checkouts")).unwrap()), vectors(folder))
 }
 
 fn agent(project: &str) -> Caller {
@@ -448,4 +450,10 @@ async fn what_is_exported_is_imported_as_it_was() {
         assert!(here.says_the_same(there), "{here:?} came back as {there:?}");
         assert_eq!((here.created_at, here.observed_at), (there.created_at, there.observed_at));
     }
+}
+
+/// Vectors of a service that has no model but the built-in one.
+fn vectors(folder: &Path) -> Arc<Vectors> {
+    let models = Models::new(&folder.join("models"), &folder.join("embedding"));
+    Vectors::new(models, Cache::new(&folder.join("cache"), 1 << 20))
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::embed::cache::Cache;
+use crate::embed::models::Models;
 use crate::engine::embedded::Embedded;
 use crate::error::{Error, Result};
 use crate::model::{Name, OpId, ProjectId, SessionId, StoreStatus};
 use crate::paths::Paths;
-use crate::service::{Caller, Checkouts, Service};
-use crate::wire::message::{Moved, Request, Response};
+use crate::service::{Caller, Checkouts, Service, Vectors, follow};
+use crate::wire::message::{EmbeddingStatus, Moved, Request, Response};
 
 /// A store that failed to open is not tried more often than this.
 const REOPEN_MS_MIN: u64 = 1_000;
@@ -29,6 +31,8 @@ pub struct Dispatch {
     store: watch::Sender<Store>,
     /// `None` until they are asked for, or while their file is damaged.
     checkouts: Mutex<Option<Arc<Checkouts>>>,
+    /// Models and cached vectors, which outlive a store that is closed.
+    vectors: Arc<Vectors>,
     /// Requests so far: a quiet interval is one in which it stands still.
     asked: AtomicU64,
 }
@@ -44,7 +48,10 @@ enum Store {
 impl Dispatch {
     /// Cheap: opens nothing.
     pub fn new(paths: Paths, config: watch::Receiver<Arc<Config>>) -> Arc<Self> {
+        let cache_bytes = u64::from(config.borrow().embedding.cache_mb) << 20;
+        let models = Models::new(&paths.models_folder(), &paths.embedding_file());
         Arc::new(Self {
+            vectors: Vectors::new(models, Cache::new(&paths.vector_cache_folder(), cache_bytes)),
             paths,
             config,
             store: watch::Sender::new(Store::Closed),
@@ -78,7 +85,9 @@ impl Dispatch {
             });
             this.store.send_replace(match opened {
                 Ok((engine, checkouts)) => {
-                    let service = Arc::new(Service::new(engine, this.config.clone(), checkouts));
+                    let service =
+                        Arc::new(Service::new(engine, this.config.clone(), checkouts, Arc::clone(&this.vectors)));
+                    tokio::spawn(follow(Arc::downgrade(&service), this.config.clone()));
                     tokio::spawn(rest_when_quiet(Arc::downgrade(&this), Arc::downgrade(&service)));
                     Store::Open(service)
                 }
@@ -94,6 +103,13 @@ impl Dispatch {
     pub async fn call(self: &Arc<Self>, caller: &Caller, request: Request) -> Result<Response> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let service = self.service().await?;
+        let answer = self.perform(&service, caller, request).await;
+        // Whatever it was: looking for texts without a vector costs nothing when there are none.
+        self.vectors.wake();
+        answer
+    }
+
+    async fn perform(&self, service: &Service<Embedded>, caller: &Caller, request: Request) -> Result<Response> {
         match request {
             Request::Store(ask) => service.store(caller, ask).await.map(Response::Stored),
             Request::Retrieve(ask) => service.retrieve(caller, ask).await.map(Response::Retrieved),
@@ -118,7 +134,7 @@ impl Dispatch {
             Request::Import(ask) => service.import(caller, ask).await.map(Response::Imported),
             Request::Export(ask) => service.export(caller, ask).await.map(Response::Exported),
             Request::Upkeep(ask) => service.upkeep(ask).await,
-            Request::Model(_) => Err(Error::internal("the models' room is being built")),
+            Request::Model(ask) => service.models(ask).await,
             Request::Mcp(_) | Request::Status | Request::Stop(_) => {
                 Err(Error::internal("a request of the session's own reached the store"))
             }
@@ -132,6 +148,15 @@ impl Dispatch {
             Err(error) => Err(error),
         };
         status.unwrap_or_else(|error| StoreStatus { error: Some(error.message), ..StoreStatus::default() })
+    }
+
+    /// The part of `status` about vectors.
+    pub async fn embedding_status(self: &Arc<Self>) -> EmbeddingStatus {
+        let status = match self.service().await {
+            Ok(service) => service.embedding_status().await,
+            Err(error) => Err(error),
+        };
+        status.unwrap_or_default()
     }
 
     /// The branch that a session is on. It is asked when the session opens, so that nobody who moves on later takes it

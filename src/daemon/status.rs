@@ -6,6 +6,7 @@ use crate::wire::message::Status;
 /// Everything that `memoria status` shows.
 pub async fn status(house: &House) -> Status {
     let store = house.dispatch.store_status().await;
+    let embedding = house.dispatch.embedding_status().await;
     let (rss_bytes, pss_bytes) = memory();
     let mut sessions = house.sessions();
     for session in &mut sessions {
@@ -32,7 +33,7 @@ pub async fn status(house: &House) -> Status {
         last_error: logs::last_error(),
         config_error: house.settings.error(),
         idle_exit_min: if house.is_auto { idle_exit_min } else { 0 },
-        embedding: crate::wire::message::EmbeddingStatus::default(),
+        embedding,
         paths: named.map(|(what, path)| (what.to_owned(), path.display().to_string())).to_vec(),
     }
 }

@@ -5,6 +5,7 @@
 //! a child process, `http` an endpoint; `wordpiece` cuts texts for the first three.
 
 pub mod cache;
+pub mod models;
 
 use crate::error::Result;
 use crate::model::{Calibration, Space};

@@ -62,7 +62,9 @@ impl<E: Engine> Service<E> {
                 let mut filter = checked_filter(caller, place.clone(), filter.clone())?;
                 let ranking = self.ranking(caller, &mut filter, *session_scope);
                 {
-                    let question = search::Question { text: checked_question(question)?, meaning: None };
+                    let text = checked_question(question)?;
+                    let (meaning, _) = self.vectors.meaning(text, &self.config()).await;
+                    let question = search::Question { text, meaning };
                     search::best(&self.engine, at, &question, filter, &ranking).await
                 }
             }

@@ -10,6 +10,7 @@ mod list;
 mod log;
 mod memo;
 mod merge;
+mod models;
 mod moved;
 mod pick;
 mod purge;
@@ -22,6 +23,7 @@ mod store;
 mod transfer;
 mod undo;
 mod upkeep;
+mod vectors;
 
 use std::sync::Arc;
 
@@ -40,12 +42,14 @@ use crate::wire::limits;
 use crate::wire::message::{ClientKind, Place, Shaped, Verified};
 
 pub use checkouts::Checkouts;
+pub use vectors::{Vectors, follow};
 
 /// The verbs over one engine.
 pub struct Service<E> {
     engine: E,
     config: watch::Receiver<Arc<Config>>,
     checkouts: Arc<Checkouts>,
+    vectors: Arc<Vectors>,
 }
 
 /// Who asks, and under which operation id.
@@ -103,8 +107,13 @@ impl Caller {
 }
 
 impl<E: Engine> Service<E> {
-    pub fn new(engine: E, config: watch::Receiver<Arc<Config>>, checkouts: Arc<Checkouts>) -> Self {
-        Self { engine, config, checkouts }
+    pub fn new(
+        engine: E,
+        config: watch::Receiver<Arc<Config>>,
+        checkouts: Arc<Checkouts>,
+        vectors: Arc<Vectors>,
+    ) -> Self {
+        Self { engine, config, checkouts, vectors }
     }
 
     /// Checks everything that the model promises; see [`Engine::verify`].

@@ -42,6 +42,7 @@ impl<E: Engine> Service<E> {
         let ids = self.targets(caller, &at, ask.target, &mut missing).await?;
         let erase = Erase { ids, author: caller.author(), note, at: clock::now() };
         let erased = self.engine.erase(caller.op, erase).await?;
+        self.vectors.cache.clear().map_err(|e| Error::io("erase cached vectors: repeat this", &e))?;
         missing.extend(erased.missing.iter().map(ToString::to_string));
         let commit = erased.commits.iter().find(|(on, _)| *on == branch).or(erased.commits.first());
         Ok(Purged {

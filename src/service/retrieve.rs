@@ -5,13 +5,13 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::Filter;
-use crate::search::{self, Ranking};
+use crate::search::{self, Question, Ranking};
 use crate::wire::limits;
 use crate::wire::message::{Hit, Retrieve, Retrieved, SessionScope};
 
 impl<E: Engine> Service<E> {
     pub async fn retrieve(&self, caller: &Caller, ask: Retrieve) -> Result<Retrieved> {
-        let question = search::Question { text: checked_question(&ask.question)?, meaning: None };
+        let text = checked_question(&ask.question)?;
         let mut filter = checked_filter(caller, ask.place, ask.filter)?;
         let mut ranking = self.ranking(caller, &mut filter, ask.session_scope);
         if ask.top_k > 0 {
@@ -19,6 +19,9 @@ impl<E: Engine> Service<E> {
         }
         ranking.max_tokens = ask.max_tokens;
         let seen = self.seen(caller, ask.view).await?;
+        let (meaning, notice) = self.vectors.meaning(text, &self.config()).await;
+        let lexical_only = meaning.is_none();
+        let question = Question { text, meaning };
         let ranked = search::retrieve(&self.engine, &seen.at, &question, filter, &ranking).await?;
         let mut left_out = ranked.left_out;
         let (mut versions, mut scores) = (Vec::new(), Vec::new());
@@ -34,7 +37,7 @@ impl<E: Engine> Service<E> {
         }
         let shaped = self.shape(versions).await?.into_iter().zip(scores);
         let hits = shaped.map(|(memory, (score, parts))| Hit { memory, score, parts: ask.explain.then_some(parts) });
-        Ok(Retrieved { point: seen.point(), hits: hits.collect(), left_out, lexical_only: true, notice: None })
+        Ok(Retrieved { point: seen.point(), hits: hits.collect(), left_out, lexical_only, notice })
     }
 
     /// How answers to this caller are ranked, before the request's own wishes. A session that is merely
