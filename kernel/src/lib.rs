@@ -8,5 +8,7 @@ pub mod best;
 pub mod bits;
 pub mod bm25;
 pub mod checksum;
+pub mod matrix;
+pub mod neural;
 pub mod postings;
 pub mod quantise;
