@@ -6,6 +6,7 @@
 
 pub mod cache;
 pub mod models;
+pub mod wordpiece;
 
 use crate::error::Result;
 use crate::model::{Calibration, Space};
