@@ -77,11 +77,13 @@ def letters_rs(seen):
 //! It holds tables and nothing else.
 
 /// Passed over: control characters, marks that combine, and what has no meaning in Unicode 8. First and last of each.
+#[rustfmt::skip]
 pub const REMOVED: &[(u32, u32)] = &[
 {filled(map(pair, ranges(removed)))}
 ];
 
 /// A word of its own each: punctuation, and Chinese characters. First and last of each.
+#[rustfmt::skip]
 pub const ALONE: &[(u32, u32)] = &[
 {filled(map(pair, ranges(alone)))}
 ];
