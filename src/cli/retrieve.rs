@@ -9,7 +9,7 @@ use crate::wire::message::{Hit, Request, Response, Retrieve, Retrieved};
 
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
-use super::terminal::{Out, Style, one_line, plural};
+use super::terminal::{Out, Paint, Style, one_line, plural};
 use super::what::{Where, Which};
 use super::{json, text};
 
@@ -65,17 +65,19 @@ fn as_json(found: &Retrieved) -> serde_json::Value {
         "at": json::point(&found.point),
         "left_out": found.left_out,
         "lexical_only": found.lexical_only,
+        "notice": found.notice,
     })
 }
 
 fn as_text(found: &Retrieved, style: &Style, now: crate::model::Time) -> String {
     if found.hits.is_empty() {
-        return match found.left_out {
+        let nothing = match found.left_out {
             0 => "Nothing is known about that.\n".to_owned(),
             n => format!("{} found, none within --max-tokens.\n", plural(n, "memory", "memories")),
         };
+        return notice(found, style) + &nothing;
     }
-    let mut out = String::new();
+    let mut out = notice(found, style);
     for hit in &found.hits {
         let score = style.bold(&format!("{:.2}", hit.score));
         out += &format!("{score}  {}\n", text::headline(&hit.memory, style, now));
@@ -89,6 +91,15 @@ fn as_text(found: &Retrieved, style: &Style, now: crate::model::Time) -> String 
         out += &style.dim(&format!("{more} left out: raise --top-k or --max-tokens.\n"));
     }
     out
+}
+
+/// Why vectors had no part in it, where they should have.
+fn notice(found: &Retrieved, style: &Style) -> String {
+    found
+        .notice
+        .as_ref()
+        .map(|notice| format!("{}\n", style.paint(Paint::Yellow, &one_line(notice))))
+        .unwrap_or_default()
 }
 
 fn explained(parts: &Parts, style: &Style) -> String {

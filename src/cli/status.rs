@@ -9,7 +9,7 @@ use crate::clock::{ago, now, rfc3339};
 use crate::error::Result;
 use crate::model::Time;
 use crate::paths::Paths;
-use crate::wire::message::{ClientKind, SessionStatus, Status};
+use crate::wire::message::{ClientKind, EmbeddingStatus, SessionStatus, Status};
 
 use super::exit::Exit;
 use super::process::{Holder, holder};
@@ -91,12 +91,48 @@ fn as_json(status: &Status, now: Time) -> Value {
         "store_error": store.error,
         "head": store.head.map(|head| head.to_string()),
         "unflushed": store.unflushed,
+        "embedding": embedding_json(&status.embedding),
         "sessions": status.sessions.iter().map(session).collect::<Vec<_>>(),
         "last_error": status.last_error.as_ref().map(|(at, text)| json!({"at": rfc3339(*at), "message": text})),
         "config_error": status.config_error,
         "idle_exit_min": status.idle_exit_min,
         "paths": paths,
     })
+}
+
+pub(super) fn embedding_json(embedding: &EmbeddingStatus) -> Value {
+    let asked = embedding.cache_hits + embedding.cache_misses;
+    json!({
+        "serving": embedding.serving,
+        "wanted": embedding.wanted,
+        "vectors": embedding.vectors,
+        "pending": embedding.pending,
+        "problem": embedding.problem,
+        "cache": {
+            "entries": embedding.cache_entries,
+            "bytes": embedding.cache_bytes,
+            "hits": embedding.cache_hits,
+            "misses": embedding.cache_misses,
+            "hit_rate": (asked > 0).then(|| embedding.cache_hits as f64 / asked as f64),
+        },
+    })
+}
+
+/// Which model answers, and how far the one is that is to answer.
+pub(super) fn meaning(embedding: &EmbeddingStatus) -> String {
+    let vectors = plural(embedding.vectors, "vector", "vectors");
+    let pending = match embedding.pending {
+        0 => String::new(),
+        pending => format!(", {} pending", count(pending)),
+    };
+    match embedding.serving.as_deref() {
+        None => "none: words alone find".to_owned(),
+        Some(serving) if serving == embedding.wanted => format!("{}, {vectors}{pending}", one_line(serving)),
+        Some(serving) if embedding.problem.is_some() => format!("{} stands in, {vectors}{pending}", one_line(serving)),
+        Some(serving) => {
+            format!("{} serves while {} is filled: {vectors}{pending}", one_line(serving), one_line(&embedding.wanted))
+        }
+    }
 }
 
 fn client_name(client: ClientKind) -> &'static str {
@@ -148,6 +184,15 @@ fn as_text(status: &Status, style: &Style, now: Time) -> String {
                 &format!("{commits}, {}, {on}", plural(store.versions, "version", "versions")),
             );
         }
+    }
+    out += &row(style, "meaning", Paint::Plain, &meaning(&status.embedding));
+    if let Some(problem) = &status.embedding.problem {
+        out += &row(style, "", Paint::Yellow, &sentence(&one_line(problem)));
+    }
+    let asked = status.embedding.cache_hits + status.embedding.cache_misses;
+    if let Some(share) = (status.embedding.cache_hits * 100).checked_div(asked) {
+        let entries = plural(status.embedding.cache_entries, "vector", "vectors");
+        out += &row(style, "cache", Paint::Plain, &format!("{entries}, {share} % of {} hit", count(asked)));
     }
     if status.idle_exit_min > 0 {
         out += &row(style, "idle exit", Paint::Plain, &format!("after {} min without agents", status.idle_exit_min));
@@ -255,7 +300,6 @@ mod tests {
     use super::*;
     use crate::cli::terminal::width;
     use crate::model::{Kind, ProjectId, SessionId, StoreStatus};
-    use crate::wire::message::EmbeddingStatus;
 
     const NOW: Time = Time(1_795_435_506_123);
 
@@ -300,7 +344,16 @@ mod tests {
             ),
             idle_exit_min: 30,
             paths: vec![("data".to_owned(), "/home/somebody/.local/share/memoria".to_owned())],
-            embedding: EmbeddingStatus::default(),
+            embedding: EmbeddingStatus {
+                serving: Some("builtin".to_owned()),
+                wanted: "a-model-of-somebody\u{1b}[31m".to_owned(),
+                vectors: 512,
+                pending: 512,
+                cache_hits: 2,
+                cache_misses: 1,
+                problem: Some("the endpoint does not answer: ".repeat(6)),
+                ..EmbeddingStatus::default()
+            },
         }
     }
 

@@ -52,6 +52,9 @@ pub fn retrieved(asked: &Asked, retrieved: &Retrieved) -> Reply {
     if left_out > 0 {
         text += &format!("\n{left_out} more left out: raise top_k or max_tokens to see them.");
     }
+    if let Some(notice) = &retrieved.notice {
+        text += &format!("\n{}", one_line(notice, 300));
+    }
     let structured = json!({
         "point": value::point(&retrieved.point), "memories": value::list(hits, value::hit), "left_out": left_out,
         "lexical_only": retrieved.lexical_only,
