@@ -122,7 +122,12 @@ impl Store {
         let found = matches
             .found
             .into_iter()
-            .map(|found| Candidate { version: version(found.vid), words: found.words, around: found.around })
+            .map(|found| Candidate {
+                version: version(found.vid),
+                words: found.words,
+                vector: Vec::new(),
+                around: found.around,
+            })
             .collect();
         let candidates = Candidates {
             cosines: None,

@@ -114,6 +114,7 @@ impl Corpus {
         let candidate = |found: memoria::engine::embedded::index::Found| Candidate {
             version: Version { id: VersionId([0; 32]), memory: self.memories[found.vid as usize].clone() },
             words: found.words,
+            vector: Vec::new(),
             around: found.around,
         };
         let candidates = Candidates {

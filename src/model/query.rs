@@ -133,6 +133,9 @@ pub struct Candidates {
 pub struct Candidate {
     pub version: Version,
     pub words: Match,
+    /// Its vector in the query's space, in the engine's eight bits; empty where it has none. Only directions count:
+    /// they tell how alike two candidates are.
+    pub vector: Vec<i8>,
     /// Those written just before and after it in the same session, with the distance in positions.
     pub around: Vec<(i8, Match)>,
 }

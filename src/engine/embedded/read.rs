@@ -126,7 +126,12 @@ impl Store {
         // What was erased since the state was fixed is left out.
         let found = matches.found.into_iter().filter_map(|found| {
             let version = version_of(&versions, found.vid).transpose()?;
-            Some(version.map(|version| Candidate { version, words: found.words, around: found.around }))
+            Some(version.map(|version| Candidate {
+                version,
+                words: found.words,
+                vector: Vec::new(),
+                around: found.around,
+            }))
         });
         Ok(Candidates {
             live: at.live,
