@@ -59,6 +59,20 @@ impl Paths {
         })
     }
 
+    /// As they would be with `MEMORIA_HOME` set to this folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be told from here, for want of a working directory.
+    pub fn in_home(home: &Path) -> Result<Self> {
+        Self::new(Surroundings {
+            memoria_home: Some(home.into()),
+            xdg_runtime_dir: None,
+            system_runtime_dir: None,
+            platform: None,
+            uid: effective_uid(),
+        })
+    }
+
     fn new(from: Surroundings) -> Result<Self> {
         if let Some(home) = &from.memoria_home {
             let home = std::path::absolute(home)

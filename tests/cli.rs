@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "cli/benchmark.rs"]
+mod benchmark;
 #[path = "cli/program.rs"]
 mod program;
 #[path = "cli/transfer.rs"]

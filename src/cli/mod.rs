@@ -5,6 +5,7 @@
 mod apply;
 mod ask;
 mod bar;
+mod benchmark;
 mod blame;
 mod branch;
 mod changes;
@@ -144,6 +145,7 @@ enum Command {
     Repair,
     Compact(upkeep::CompactArgs),
     Config(config::Args),
+    Benchmark(benchmark::Args),
     /// See it work in a temporary folder: agents, a crash, a rollback
     #[command(after_help = "Example:\n  memoria demo\n\nIt takes a second and leaves nothing behind.")]
     Demo,
@@ -210,6 +212,7 @@ async fn talk(command: Command, out: &Out) -> Result<Exit> {
         Command::Verify => verify::run(out).await,
         Command::Repair => upkeep::repair(out).await,
         Command::Compact(args) => upkeep::compact(args, out).await,
+        Command::Benchmark(args) => benchmark::run(args, out).await,
         Command::Mcp | Command::Demo | Command::Completions(_) | Command::Config(_) | Command::Logs(_) => {
             Err(Error::internal("this command does not speak with the daemon"))
         }

@@ -1,12 +1,16 @@
-//! The daemon as a process, seen from outside: who holds the lock, waiting for its end, ending it by force.
+//! The daemon as a process, seen from outside: who holds the lock, waiting for its end, ending it by force; and what
+//! commands that start one for themselves need: a temporary folder, and to hear that they shall end.
 //! The lock is only looked at, never kept: whoever holds it is the daemon (`daemon/lock.rs`).
 
 use std::fs::{File, TryLockError};
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::model::OpId;
+use crate::model::id::hex;
 use crate::paths::Paths;
 
 /// How often a wait looks again.
@@ -68,6 +72,36 @@ pub async fn ends_within(paths: &Paths, before: Holder, time: Duration) -> Resul
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+}
+
+/// A new folder for this user's eyes, for what shall leave nothing behind. Whoever asks for it removes it.
+pub fn temporary_folder(purpose: &str) -> Result<PathBuf> {
+    // A name that nobody can have made before us.
+    let dir = std::env::temp_dir().join(format!("memoria-{purpose}-{}", &hex(&OpId::nonce())[..12]));
+    make_private(&dir)?;
+    Ok(dir)
+}
+
+/// Makes one folder that only this user can enter.
+pub fn make_private(dir: &Path) -> Result<()> {
+    #[cfg_attr(windows, allow(unused_mut))]
+    let mut private = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
+    private.create(dir).map_err(|e| Error::io(format_args!("make {}", dir.display()), &e))
+}
+
+/// Comes true when somebody wants this command to end: Ctrl-C, or SIGTERM.
+pub async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// Ends a process at once. The caller has seen it hold the daemon's lock, or is its parent.

@@ -2,7 +2,7 @@
 //! one line, `ready …` or `failed KIND SENTENCE`. It knows no locks and no sockets.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tokio::time::{Instant, timeout_at};
@@ -52,16 +52,51 @@ pub async fn daemon(deadline: Instant) -> Result<Started> {
     }
 }
 
+/// Starts a daemon for a home of its own, as a child that stays one, and waits until it listens. It knows none of this
+/// process's settings, only these, as `(variable, value)`; and ends by itself soon after its last session.
+///
+/// # Errors
+/// The reason that the daemon gave, or why it could not be run at all.
+pub fn child(home: &Path, settings: &[(String, String)]) -> Result<Child> {
+    let program = program("memoriad");
+    let mut command = command(&program, ["--foreground", "--announce", "--auto"]);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MEMORIA_")) {
+        command.env_remove(name);
+    }
+    command.env("MEMORIA_HOME", home).env("MEMORIA_DAEMON_IDLE_EXIT_MIN", "1").current_dir(home);
+    command.envs(settings.iter().map(|(name, value)| (name, value)));
+    // A Ctrl-C is for whoever started it, who ends it in order.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let shown = program.display().to_string();
+    let mut child = command.spawn().map_err(|e| absent(&shown, &e))?;
+    let why = match first_line(&mut child).map(|line| heard(&line, &shown)) {
+        Ok(Ok(Started::Ready)) => return Ok(child),
+        Ok(Ok(Started::LockHeld)) => Error::unavailable(format!("another daemon serves {} already", home.display())),
+        Ok(Err(error)) => error,
+        Err(e) => Error::io(format_args!("hear from {shown}"), &e),
+    };
+    // It may have ended by itself.
+    let _ = child.kill();
+    let _ = child.wait();
+    Err(why)
+}
+
 fn run() -> Result<Started> {
     let program = program("memoriad");
     let shown = program.display().to_string();
-    let mut child = command(&program).spawn().map_err(|e| absent(&shown, &e))?;
+    let way = if cfg!(unix) { "--daemonize" } else { "--foreground" };
+    let mut child = command(&program, [way, "--announce", "--auto"]).spawn().map_err(|e| absent(&shown, &e))?;
     let line = first_line(&mut child);
     // On Unix this process was only the parent that waited for readiness, and it ends now.
     if cfg!(unix) {
         let _ = child.wait();
     }
-    let line = line.map_err(|e| Error::io(format_args!("hear from {shown}"), &e))?;
+    heard(&line.map_err(|e| Error::io(format_args!("hear from {shown}"), &e))?, &shown)
+}
+
+/// What the daemon announced.
+fn heard(line: &str, shown: &str) -> Result<Started> {
     let (word, rest) = line.trim_end().split_once(' ').unwrap_or((line.trim_end(), ""));
     match (word, rest.split_once(' ')) {
         ("ready", _) => Ok(Started::Ready),
@@ -111,13 +146,9 @@ fn first_line(child: &mut Child) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
-fn command(program: &PathBuf) -> Command {
+fn command(program: &PathBuf, arguments: [&str; 3]) -> Command {
     let mut command = Command::new(program);
-    command.args(if cfg!(unix) {
-        ["--daemonize", "--announce", "--auto"]
-    } else {
-        ["--foreground", "--announce", "--auto"]
-    });
+    command.args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).env_clear();
     for (name, value) in std::env::vars_os() {
         let text = name.to_string_lossy();

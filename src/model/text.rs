@@ -1,4 +1,4 @@
-//! Text that was written by somebody else, made safe to show: on a terminal, in a log, to a model.
+//! Text that was written by somebody else, made safe to show: on a terminal, in a log, to a model; and its length there.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -48,6 +48,16 @@ pub fn one_line(text: &str, chars_max: usize) -> String {
         out.push(if c.is_whitespace() { ' ' } else { c });
     }
     out
+}
+
+/// About how many tokens a model sees: four bytes each, or one character of a script of its own.
+pub fn tokens_of(text: &str) -> u32 {
+    let (ascii, other) = text.chars().fold((0u32, 0u32), |(ascii, other), c| match c.len_utf8() {
+        1 => (ascii + 1, other),
+        2 => (ascii + 2, other),
+        _ => (ascii, other + 1),
+    });
+    ascii.div_ceil(4) + other
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 
 use super::exit::Exit;
-use super::process::kill;
+use super::process::{interrupted, kill};
 use super::terminal::{Out, Paint, Style, cut, width};
 use agent::Agent;
 use stage::Stage;
@@ -79,18 +79,6 @@ async fn until_told(stage: Stage, out: Out) -> Result<f64> {
             Err(Error::cancelled("interrupted; the daemon is stopped and the folder removed"))
         }
     }
-}
-
-async fn interrupted() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        return;
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 struct Story {

@@ -9,10 +9,8 @@ use serde_json::Value;
 
 use crate::client::spawn;
 use crate::error::{Error, Result};
-use crate::model::OpId;
-use crate::model::id::hex;
 
-use super::super::process::kill;
+use super::super::process::{kill, make_private, temporary_folder};
 
 #[derive(Clone)]
 pub struct Stage {
@@ -25,16 +23,9 @@ pub struct Stage {
 
 impl Stage {
     pub fn new() -> Result<Self> {
-        // A name that nobody can have made before us.
-        let dir = std::env::temp_dir().join(format!("memoria-demo-{}", &hex(&OpId::nonce())[..12]));
-        let failed = |e: std::io::Error| Error::io(format_args!("make {}", dir.display()), &e);
-        #[cfg_attr(windows, allow(unused_mut))]
-        let mut private = std::fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
-        private.create(&dir).map_err(failed)?;
+        let dir = temporary_folder("demo")?;
         for inner in ["home", "project"] {
-            private.create(dir.join(inner)).map_err(failed)?;
+            make_private(&dir.join(inner))?;
         }
         Ok(Self { dir, daemon: Arc::default(), shims: Arc::new(Mutex::new(Some(Vec::new()))) })
     }
