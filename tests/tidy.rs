@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 /// peer can hit, whoever checks it. Whoever is not listed uses nothing.
 const ARROWS: &[(&str, &[&str])] = &[
     ("bin", &["cli", "client", "daemon", "paths", "config"]),
-    ("cli", &["client", "wire::message", "wire::limits", "model", "paths", "config"]),
+    // `embed::install` fetches in the process of the person who asks, with that person's proxies and settings.
+    ("cli", &["client", "wire::message", "wire::limits", "embed::install", "model", "paths", "config"]),
     ("client", &["wire", "model", "paths", "config"]),
     // `engine::embedded` is what dispatch.rs opens; it reads and writes through the verbs alone.
     ("daemon", &["wire", "mcp", "service", "engine::embedded", "embed", "model", "paths", "config"]),

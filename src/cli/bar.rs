@@ -3,14 +3,20 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use super::terminal::{count, cut};
+use super::terminal::{bytes, count, cut};
 
 const REDRAW: Duration = Duration::from_millis(100);
 const CELLS: usize = 24;
 
+/// What is counted.
+#[derive(Clone, Copy)]
+enum What {
+    Things(&'static str),
+    Bytes,
+}
+
 pub struct Bar {
-    /// What is counted, in the plural.
-    what: &'static str,
+    what: What,
     /// `None` where there is no terminal, and nothing is drawn.
     columns: Option<usize>,
     begun: Instant,
@@ -18,7 +24,16 @@ pub struct Bar {
 }
 
 impl Bar {
-    pub fn new(what: &'static str, is_wanted: bool) -> Self {
+    /// Of things, named in the plural.
+    pub fn new(things: &'static str, is_wanted: bool) -> Self {
+        Self::of(What::Things(things), is_wanted)
+    }
+
+    pub fn of_bytes(is_wanted: bool) -> Self {
+        Self::of(What::Bytes, is_wanted)
+    }
+
+    fn of(what: What, is_wanted: bool) -> Self {
         let columns = (is_wanted && std::io::stderr().is_terminal()).then(super::terminal::columns);
         Self { what, columns, begun: Instant::now(), drawn: None }
     }
@@ -51,9 +66,12 @@ impl Drop for Bar {
     }
 }
 
-fn line(what: &str, done: u64, share: Option<f64>, seconds: f64) -> String {
+fn line(what: What, done: u64, share: Option<f64>, seconds: f64) -> String {
     let rate = if seconds > 0.0 { done as f64 / seconds } else { 0.0 };
-    let said = format!("{} {what}  {}/s", count(done), count(rate as u64));
+    let said = match what {
+        What::Things(things) => format!("{} {things}  {}/s", count(done), count(rate as u64)),
+        What::Bytes => format!("{}  {}/s", bytes(done), bytes(rate as u64)),
+    };
     let Some(share) = share.map(|share| share.clamp(0.0, 1.0)) else { return said };
     let full = (share * CELLS as f64) as usize;
     // Before a hundredth is done the guess would be wild.
@@ -74,10 +92,11 @@ mod tests {
     #[test]
     fn a_bar_says_how_far_how_fast_and_how_long() {
         assert_eq!(
-            line("memories", 50_000, Some(0.5), 2.0),
+            line(What::Things("memories"), 50_000, Some(0.5), 2.0),
             "[############            ]  50%  50,000 memories  25,000/s  0:02 left"
         );
-        assert_eq!(line("memories", 50_000, None, 2.0), "50,000 memories  25,000/s");
-        assert!(!line("memories", 0, Some(0.0), 0.0).contains("left"));
+        assert_eq!(line(What::Things("memories"), 50_000, None, 2.0), "50,000 memories  25,000/s");
+        assert!(!line(What::Things("memories"), 0, Some(0.0), 0.0).contains("left"));
+        assert!(line(What::Bytes, 42_000_000, Some(0.5), 2.0).ends_with("42.0 MB  21.0 MB/s  0:02 left"));
     }
 }

@@ -25,6 +25,7 @@ mod log;
 mod logs;
 mod mcp;
 mod merge;
+mod model;
 mod moved;
 mod pick;
 mod process;
@@ -144,6 +145,7 @@ enum Command {
     )]
     Repair,
     Compact(upkeep::CompactArgs),
+    Model(model::Args),
     Config(config::Args),
     Benchmark(benchmark::Args),
     /// See it work in a temporary folder: agents, a crash, a rollback
@@ -213,6 +215,7 @@ async fn talk(command: Command, out: &Out) -> Result<Exit> {
         Command::Repair => upkeep::repair(out).await,
         Command::Compact(args) => upkeep::compact(args, out).await,
         Command::Benchmark(args) => benchmark::run(args, out).await,
+        Command::Model(args) => model::run(args, out).await,
         Command::Mcp | Command::Demo | Command::Completions(_) | Command::Config(_) | Command::Logs(_) => {
             Err(Error::internal("this command does not speak with the daemon"))
         }

