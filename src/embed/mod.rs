@@ -5,8 +5,11 @@
 //! a child process, `http` an endpoint; `wordpiece` cuts texts for the first three.
 
 pub mod cache;
+mod calibrate;
+pub mod http;
 pub mod install;
 pub mod models;
+mod name;
 pub mod wordpiece;
 
 use crate::error::Result;

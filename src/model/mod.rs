@@ -27,4 +27,4 @@ pub use query::{
 };
 pub use report::{Check, Compacted, Erased, Masked, Parts, StoreStatus};
 pub use time::Time;
-pub use vector::{Calibration, Cosines, Embedding, Filled, ModelId, Space, Unembedded};
+pub use vector::{Calibration, Cosines, DIMS_MAX, Embedding, Filled, ModelId, Space, Unembedded};

@@ -1,0 +1,5 @@
+//! Embedders that the user brings: endpoints that work, lie, hang and come back; models in a process of their own.
+
+mod client;
+mod endpoints;
+mod hosts;
