@@ -40,17 +40,16 @@ pub struct Args {
     /// Run with this setting (repeat for more)
     #[arg(long, value_name = "KEY=VALUE", value_parser = Setting::parse)]
     set: Vec<Setting>,
-    /// Run a second time, with this setting too, and compare
+    /// Run a second time with this too, and compare
     #[arg(long, value_name = "KEY=VALUE", value_parser = Setting::parse)]
     compare: Vec<Setting>,
     /// Ask only the first N questions of each dataset
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Of conversations: ask what only another one answers, too
+    /// Of conversations: ask what only others answer, too
     #[arg(long)]
     unanswerable: bool,
-    /// Where to save the report, with every question [default: in the
-    /// state folder, under benchmarks]
+    /// The report with every question [default: state folder]
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }
