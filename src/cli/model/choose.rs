@@ -11,6 +11,7 @@ use super::super::ask::client;
 use super::super::bar::Bar;
 use super::super::exit::Exit;
 use super::super::start::status;
+use super::super::status::embedding_json;
 use super::super::terminal::Out;
 
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -38,7 +39,7 @@ pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
         embedding = until_it_serves(&mut client, embedding, out).await?;
     }
     let is_fine = embedding.problem.is_none();
-    out.answer(|| super::embedding_json(&embedding), |_| super::outlook(&embedding))?;
+    out.answer(|| embedding_json(&embedding), |_| super::outlook(&embedding))?;
     Ok(if is_fine { Exit::Ok } else { Exit::Failed })
 }
 

@@ -10,6 +10,7 @@ use crate::wire::message::{ClientKind, EmbeddingStatus, Model};
 
 use super::super::bar::Bar;
 use super::super::exit::Exit;
+use super::super::status::embedding_json;
 use super::super::terminal::{Out, Style, bytes};
 
 /// Fetch a model, or the library that runs others
@@ -55,7 +56,7 @@ pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
                 "bytes": installed.bytes,
                 "licence": installed.licence,
                 "from": installed.from,
-                "embedding": embedding.as_ref().map(super::embedding_json),
+                "embedding": embedding.as_ref().map(embedding_json),
             })
         },
         |style| as_text(&installed, is_new, entry, embedding.as_ref(), style),

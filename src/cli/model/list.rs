@@ -9,6 +9,7 @@ use crate::paths::Paths;
 use crate::wire::message::{ClientKind, EmbeddingStatus, Model, ModelStatus, Models};
 
 use super::super::exit::Exit;
+use super::super::status::embedding_json;
 use super::super::terminal::{Out, Paint, Style, bytes, count};
 
 /// A row of the list.
@@ -38,7 +39,7 @@ pub async fn run(out: &Out) -> Result<Exit> {
             json!({
                 "models": rows.iter().map(as_json).collect::<Vec<_>>(),
                 "folder": folder,
-                "embedding": models.as_ref().map(|models| super::embedding_json(&models.embedding)),
+                "embedding": models.as_ref().map(|models| embedding_json(&models.embedding)),
             })
         },
         |style| as_text(&rows, models.as_ref(), style),

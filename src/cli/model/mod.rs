@@ -9,8 +9,6 @@ mod test;
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
-
 use crate::client::Client;
 use crate::config::Config;
 use crate::error::Result;
@@ -82,14 +80,4 @@ fn outlook(embedding: &EmbeddingStatus) -> String {
             format!("{left} are embedded with {wanted} in the background; words alone answer until that is done.\n")
         }
     }
-}
-
-fn embedding_json(embedding: &EmbeddingStatus) -> Value {
-    json!({
-        "serving": embedding.serving,
-        "wanted": embedding.wanted,
-        "vectors": embedding.vectors,
-        "pending": embedding.pending,
-        "problem": embedding.problem,
-    })
 }

@@ -9,6 +9,7 @@ use crate::wire::message::{Model, Models};
 
 use super::super::ask::client;
 use super::super::exit::Exit;
+use super::super::status::embedding_json;
 use super::super::terminal::{Out, bytes};
 
 /// Remove an installed model; its vectors stay until another's are complete
@@ -30,7 +31,7 @@ pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
     let freed = install::remove(&folder, name)?;
     let embedding = super::ask(&mut client, Model::List).await?.embedding;
     out.answer(
-        || json!({"name": name, "bytes": freed, "embedding": super::embedding_json(&embedding)}),
+        || json!({"name": name, "bytes": freed, "embedding": embedding_json(&embedding)}),
         |_| format!("Removed {name}: {} are free again. {}", bytes(freed), super::outlook(&embedding)),
     )?;
     Ok(Exit::Ok)
