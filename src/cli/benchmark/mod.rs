@@ -49,7 +49,7 @@ pub struct Args {
     /// Of conversations: ask what only others answer, too
     #[arg(long)]
     unanswerable: bool,
-    /// The report with every question [default: state folder]
+    /// Where the report goes [default: state/benchmarks]
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }
