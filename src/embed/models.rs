@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Embedder;
+use super::http::Http;
 use crate::config::Embedding;
 use crate::error::{Error, Result};
 
@@ -75,7 +76,8 @@ impl Models {
     /// A sentence: what is missing or does not fit, and what to do.
     pub fn open(&self, name: &str, settings: &Embedding) -> Result<Arc<dyn Embedder>> {
         match name {
-            BUILTIN | MINILM | HTTP => Err(Error::not_found("the model is not there yet")),
+            HTTP => Ok(Arc::new(Http::open(settings)?)),
+            BUILTIN | MINILM => Err(Error::not_found("the model is not there yet")),
             _ => {
                 let path = self.path_of(name, settings).ok_or_else(|| self.unknown(name, settings))?;
                 Err(Error::not_found(format!("{} cannot be opened yet", path.display())))
