@@ -62,7 +62,7 @@ fn main() {
     let ask = |state: &RoaringBitmap, question: &str| {
         let terms = lexical::terms_of_question(question);
         let query = Query { terms, vector: None, filter: Filter::default(), limit: 60, around: 2 };
-        index.candidates(state, &query, memories, tokens, NOW).expect("candidates")
+        index.candidates(state, &query, None, memories, tokens, NOW).expect("candidates")
     };
     let begun = Instant::now();
     ask(&main, "which word17 answers");

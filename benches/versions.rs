@@ -252,7 +252,7 @@ fn engine_diffs(home: &Path, runtime: &tokio::runtime::Runtime) {
     use memoria::engine::embedded::Embedded;
     use memoria::model::Revision;
     let paths = story::paths(home);
-    let engine = Embedded::open(&paths.store_file(), &paths.index_folder(), 8 << 20).unwrap();
+    let engine = Embedded::open(&paths.store_file(), &paths.index_folder(), &paths.vectors_folder(), 8 << 20).unwrap();
     runtime.block_on(async {
         let now = memoria::clock::now();
         let at = async |name: &str| engine.resolve(&Revision::Name(name.parse().unwrap()), now).await.unwrap();

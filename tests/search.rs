@@ -108,7 +108,7 @@ impl Store {
     }
 
     fn try_matches(&self, query: &Query) -> memoria::error::Result<Matches> {
-        self.index.candidates(&self.state, query, self.state.len() as u32, self.tokens(), NOW)
+        self.index.candidates(&self.state, query, None, self.state.len() as u32, self.tokens(), NOW)
     }
 
     fn matches(&self, query: &Query) -> Matches {

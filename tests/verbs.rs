@@ -26,8 +26,13 @@ struct World {
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let engine =
-            Embedded::open(&folder.path().join("memoria.redb"), &folder.path().join("index"), 1 << 20).unwrap();
+        let engine = Embedded::open(
+            &folder.path().join("memoria.redb"),
+            &folder.path().join("index"),
+            &folder.path().join("vectors"),
+            1 << 20,
+        )
+        .unwrap();
         let (config, receiver) = watch::channel(Arc::new(Config::default()));
         Self {
             service: Service::new(

@@ -113,7 +113,8 @@ impl World {
 }
 
 fn open(folder: &Path, config: watch::Receiver<Arc<Config>>) -> Service<Embedded> {
-    let engine = Embedded::open(&folder.join("memoria.redb"), &folder.join("index"), 1 << 20).unwrap();
+    let engine =
+        Embedded::open(&folder.join("memoria.redb"), &folder.join("index"), &folder.join("vectors"), 1 << 20).unwrap();
     Service::new(engine, config, Arc::new(Checkouts::open(&folder.join("checkouts")).unwrap()), vectors(folder))
 }
 

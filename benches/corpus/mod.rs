@@ -90,7 +90,7 @@ impl Corpus {
     pub fn candidates(&self, question: &str) -> usize {
         let query = self.query(question, 5);
         let live = self.memories.len() as u32;
-        self.index.candidates(&self.state, &query, live, self.tokens, self.now()).expect("candidates").found.len()
+        self.index.candidates(&self.state, &query, None, live, self.tokens, self.now()).expect("candidates").found.len()
     }
 
     fn query(&self, question: &str, top_k: usize) -> Query {
@@ -110,7 +110,8 @@ impl Corpus {
     pub fn scored(&self, question: &str, top_k: usize, min_score: f32) -> Vec<(usize, f32)> {
         let query = self.query(question, top_k);
         let live = self.memories.len() as u32;
-        let matches = self.index.candidates(&self.state, &query, live, self.tokens, self.now()).expect("candidates");
+        let matches =
+            self.index.candidates(&self.state, &query, None, live, self.tokens, self.now()).expect("candidates");
         let candidate = |found: memoria::engine::embedded::index::Found| Candidate {
             version: Version { id: VersionId([0; 32]), memory: self.memories[found.vid as usize].clone() },
             words: found.words,

@@ -9,6 +9,7 @@ pub mod best;
 pub mod bits;
 pub mod bm25;
 pub mod checksum;
+pub mod dots;
 pub mod matrix;
 pub mod neural;
 pub mod postings;

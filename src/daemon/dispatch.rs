@@ -80,7 +80,12 @@ impl Dispatch {
         tokio::task::spawn_blocking(move || {
             let cache_bytes = this.config.borrow().store.cache_mb as usize * 1024 * 1024;
             let opened = this.checkouts().and_then(|checkouts| {
-                let engine = Embedded::open(&this.paths.store_file(), &this.paths.index_folder(), cache_bytes)?;
+                let engine = Embedded::open(
+                    &this.paths.store_file(),
+                    &this.paths.index_folder(),
+                    &this.paths.vectors_folder(),
+                    cache_bytes,
+                )?;
                 Ok((engine, checkouts))
             });
             this.store.send_replace(match opened {

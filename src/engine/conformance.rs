@@ -16,6 +16,7 @@ mod names;
 mod plans;
 mod reads;
 pub mod samples;
+mod vectors;
 mod writes;
 
 pub use self::diffs::*;
@@ -23,6 +24,7 @@ pub use self::merges::*;
 pub use self::names::*;
 pub use self::plans::*;
 pub use self::reads::*;
+pub use self::vectors::*;
 pub use self::writes::*;
 
 use self::samples::{ALL, apply};
@@ -83,6 +85,14 @@ macro_rules! engine_laws {
             a_plan_says_what_its_application_does,
             a_plan_of_many_changes_is_a_plan_like_any_other,
             an_erased_memory_never_comes_back,
+            a_vector_is_found_on_every_branch_that_holds_its_version,
+            pending_counts_what_a_branch_holds,
+            an_erased_version_has_no_vector,
+            a_filter_keeps_the_best_within_it,
+            a_wrong_dimension_is_refused_and_nothing_kept,
+            past_states_find_by_meaning,
+            words_answer_for_what_has_no_vector_yet,
+            models_never_meet,
         }
     };
 }

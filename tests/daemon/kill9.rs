@@ -97,7 +97,13 @@ fn acked_write_survives_kill9() {
 fn contents(home: &Home) -> (HashMap<String, u32>, u64) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let store = Embedded::open(&home.data().join("memoria.redb"), &home.data().join("index"), 8 << 20).unwrap();
+        let store = Embedded::open(
+            &home.data().join("memoria.redb"),
+            &home.data().join("index"),
+            &home.data().join("vectors"),
+            8 << 20,
+        )
+        .unwrap();
         let checks = store.verify().await.unwrap();
         for check in &checks {
             assert!(check.problems.is_empty(), "{check:?}");

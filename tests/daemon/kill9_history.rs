@@ -85,7 +85,9 @@ impl Stage {
 
     /// Looks at the store, or changes it, while no daemon runs.
     fn inside<T>(&self, what: impl AsyncFnOnce(&Embedded) -> T) -> T {
-        let store = Embedded::open(&self.paths.store_file(), &self.paths.index_folder(), 8 << 20).unwrap();
+        let store =
+            Embedded::open(&self.paths.store_file(), &self.paths.index_folder(), &self.paths.vectors_folder(), 8 << 20)
+                .unwrap();
         self.runtime.block_on(what(&store))
     }
 

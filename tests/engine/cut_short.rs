@@ -20,7 +20,7 @@ use crate::{CACHE_BYTES, Rng, rounds, runtime, seed};
 const CANARY: &str = "zq9canary7kvwjy";
 
 fn open(folder: &Folder, home: &Path) -> Embedded {
-    Embedded::with_opener(folder.clone(), &home.join("index"), CACHE_BYTES)
+    Embedded::with_opener(folder.clone(), &home.join("index"), &home.join("vectors"), CACHE_BYTES)
         .unwrap_or_else(|error| panic!("a store that was cut short does not open: {error}"))
 }
 

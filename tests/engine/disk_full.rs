@@ -16,7 +16,7 @@ use crate::{CACHE_BYTES, runtime};
 
 fn open(disk: &Disk, home: &Path) -> Result<Embedded> {
     let disk = disk.clone();
-    Embedded::with_backend(move || Ok(disk.plug()), &home.join("index"), CACHE_BYTES)
+    Embedded::with_backend(move || Ok(disk.plug()), &home.join("index"), &home.join("vectors"), CACHE_BYTES)
 }
 
 /// Stores, a correction and a purge, one of them long enough to make the file grow.

@@ -24,7 +24,7 @@ pub const CACHE_BYTES: usize = 1 << 20;
 
 pub fn open(home: &Path) -> Result<Embedded> {
     std::fs::create_dir_all(home.join("derived")).unwrap();
-    Embedded::open(&home.join("memoria.redb"), &home.join("derived/index"), CACHE_BYTES)
+    Embedded::open(&home.join("memoria.redb"), &home.join("derived/index"), &home.join("derived/vectors"), CACHE_BYTES)
 }
 
 pub fn runtime() -> tokio::runtime::Runtime {

@@ -61,7 +61,13 @@ impl Fixture {
         let home = tempfile::tempdir().unwrap();
         let disk = Counted::default();
         let plugged = disk.clone();
-        let engine = Embedded::with_backend(move || Ok(plugged.clone()), home.path(), CACHE_BYTES).unwrap();
+        let engine = Embedded::with_backend(
+            move || Ok(plugged.clone()),
+            &home.path().join("index"),
+            &home.path().join("vectors"),
+            CACHE_BYTES,
+        )
+        .unwrap();
         let mut number = 0;
         while number < memories {
             let stores = (number..memories.min(number + 2_000)).map(|n| Change::Store(memory(&format!("fact {n}"))));

@@ -27,7 +27,7 @@ struct Acknowledged {
 
 fn open(disk: &Disk, home: &Path) -> Result<Embedded> {
     let disk = disk.clone();
-    Embedded::with_backend(move || Ok(disk.plug()), &home.join("index"), CACHE_BYTES)
+    Embedded::with_backend(move || Ok(disk.plug()), &home.join("index"), &home.join("vectors"), CACHE_BYTES)
 }
 
 /// A random change of what is there, or a new memory.

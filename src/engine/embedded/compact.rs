@@ -104,6 +104,7 @@ pub fn compact(store: &Store, before: Time) -> Result<Compacted> {
     }
     if scrub == Scrub::Due {
         store.index.forget(&gone.versions)?;
+        store.vectors.forget(&gone.versions)?;
         rewrite::scrubbed(store)?;
     }
     Ok(Compacted {

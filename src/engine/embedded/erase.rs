@@ -72,6 +72,7 @@ pub fn finish(store: &Store) -> Result<()> {
 /// Takes what is left of these versions out of the files.
 fn scrub(store: &Store, gone: &RoaringBitmap) -> Result<()> {
     store.index.forget(gone)?;
+    store.vectors.forget(gone)?;
     rewrite::rewrite(store, &LeftOut::default(), Scrub::Done)
 }
 

@@ -3,7 +3,8 @@
 //!
 //! `tables` is the layout on disk, `store` what is open, `writer`, `draft` and `names` how truth changes, `read`,
 //! `history`, `diff`, `plan` and `verify` what is asked of it, `graph` the ways through history, `opener` and `disk`
-//! the file below redb, `index` the derived data.
+//! the file below redb, `index` what is derived of texts, `vectors` what models made of them, `unembedded` what they
+//! have not made yet.
 
 mod compact;
 mod diff;
@@ -17,11 +18,14 @@ pub mod index;
 mod names;
 mod opener;
 mod plan;
+mod positioned;
 mod read;
 mod repair;
 mod rewrite;
 mod store;
 mod tables;
+mod unembedded;
+mod vectors;
 mod verify;
 mod writer;
 
@@ -69,7 +73,7 @@ pub struct Embedded {
 impl Embedded {
     /// Opens the store at `truth`, or makes it. Blocks, as long as derived data has to be made up for.
     /// A damaged or foreign file is [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt), and is left as it is.
-    pub fn open(truth: &Path, index: &Path, cache_bytes: usize) -> Result<Self> {
+    pub fn open(truth: &Path, index: &Path, vectors: &Path, cache_bytes: usize) -> Result<Self> {
         let name = truth.display().to_string();
         let is_there = truth.try_exists().map_err(|source| Error::io(format!("open {name}"), &source))?;
         if !is_there {
@@ -79,7 +83,7 @@ impl Embedded {
                 "{name} is empty: restore it from a backup, or delete it to begin anew."
             )));
         }
-        Self::start(name, Box::new(FileOpener { path: truth.to_owned() }), index, cache_bytes)
+        Self::start(name, Box::new(FileOpener { path: truth.to_owned() }), [index, vectors], cache_bytes)
     }
 
     /// The same over any storage, which is made a store if it is empty; `storage` is asked again whenever the engine
@@ -87,18 +91,19 @@ impl Embedded {
     pub fn with_backend<B: StorageBackend>(
         storage: impl Fn() -> Result<B> + Send + Sync + 'static,
         index: &Path,
+        vectors: &Path,
         cache_bytes: usize,
     ) -> Result<Self> {
-        Self::with_opener(Function(storage), index, cache_bytes)
+        Self::with_opener(Function(storage), index, vectors, cache_bytes)
     }
 
     /// The same over storage that has a place for a second file.
-    pub fn with_opener(opener: impl Opener, index: &Path, cache_bytes: usize) -> Result<Self> {
-        Self::start("the store".to_owned(), Box::new(opener), index, cache_bytes)
+    pub fn with_opener(opener: impl Opener, index: &Path, vectors: &Path, cache_bytes: usize) -> Result<Self> {
+        Self::start("the store".to_owned(), Box::new(opener), [index, vectors], cache_bytes)
     }
 
-    fn start(name: String, opener: Box<dyn Opener>, index: &Path, cache_bytes: usize) -> Result<Self> {
-        let store = Arc::new(Store::open(name, opener, index, cache_bytes)?);
+    fn start(name: String, opener: Box<dyn Opener>, derived: [&Path; 2], cache_bytes: usize) -> Result<Self> {
+        let store = Arc::new(Store::open(name, opener, derived, cache_bytes)?);
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
         let (jobs, queue) = mpsc::channel(QUEUE_WRITES_MAX);
         let is_flushing = Arc::new(AtomicBool::new(false));
@@ -247,20 +252,23 @@ impl Engine for Embedded {
         self.looking_up(things, move |store| store.candidates(&at, &query)).await
     }
 
-    async fn unembedded(&self, _space: &Space, _limit: u32) -> Result<Vec<Unembedded>> {
-        Ok(Vec::new())
+    async fn unembedded(&self, space: &Space, limit: u32) -> Result<Vec<Unembedded>> {
+        let space = space.clone();
+        self.blocking(move |store| store.unembedded(&space, limit)).await
     }
 
-    async fn embed(&self, _space: &Space, _vectors: Vec<Embedding>) -> Result<()> {
-        Err(Error::internal("the vectors' room is being built"))
+    async fn embed(&self, space: &Space, vectors: Vec<Embedding>) -> Result<()> {
+        let (space, vectors) = (space.clone(), Arc::new(vectors));
+        self.blocking(move |store| store.embed(&space, &vectors)).await
     }
 
     async fn spaces(&self) -> Result<Vec<Filled>> {
-        Ok(Vec::new())
+        self.blocking(Store::spaces).await
     }
 
-    async fn forget_space(&self, _model: &ModelId) -> Result<()> {
-        Ok(())
+    async fn forget_space(&self, model: &ModelId) -> Result<()> {
+        let model = model.clone();
+        self.blocking(move |store| store.vectors.forget_space(&model)).await
     }
 
     async fn containing(&self, at: &At, terms: &[String], filter: &Filter, limit: u32) -> Result<(Vec<MemoryId>, u32)> {
@@ -349,7 +357,8 @@ impl Engine for Embedded {
         self.send(Job::Tidy).await?;
         self.blocking(|store| {
             store.forget_past_states();
-            store.index.rest()
+            let rested = store.index.rest();
+            store.vectors.rest().and(rested)
         })
         .await
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
+use super::positioned::sync_folder;
 use crate::error::{Error, Result};
 
 /// Gives the store's file, each time that it is opened; in tests, disks that fail.
@@ -62,7 +63,8 @@ impl Opener for FileOpener {
             Ok(()) => {}
         }
         fs::rename(self.beside(), &self.path).map_err(&failed)?;
-        sync_folder(&self.path).map_err(&failed)?;
+        // A renamed file survives a power cut only when its folder is synced too.
+        self.path.parent().map_or(Ok(()), sync_folder).map_err(&failed)?;
         self.remove_old()
     }
 
@@ -153,15 +155,4 @@ fn owner_only(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
 #[cfg(not(unix))]
 fn owner_only(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
     options
-}
-
-/// A renamed file survives a power cut only when its folder is synced too.
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_path: &Path) -> io::Result<()> {
-    Ok(())
 }

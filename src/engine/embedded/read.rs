@@ -4,18 +4,20 @@
 use redb::{ReadableTable, ReadableTableMetadata};
 use roaring::RoaringBitmap;
 
+use super::index::Found;
 use super::names::stood_at;
 use super::store::{Store, commit_row};
 use super::tables::{
     self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, NAMES, OPS, PENDING, Snapshot, VERSIONS, VersionRow, WIDE,
 };
+use super::vectors::Asking;
 use super::writer::replayed;
 use crate::engine::At;
 use crate::error::{Error, Result};
 use crate::model::id::hex;
 use crate::model::{
-    Applied, Candidate, Candidates, Commit, CommitId, Filter, Listing, Memory, MemoryId, Name, NameKind, OpId, Page,
-    Pending, Query, Revision, Scan, StoreStatus, Time, Version, VersionId,
+    Applied, Candidate, Candidates, Commit, CommitId, Cosines, Filter, Listing, Match, Memory, MemoryId, Name,
+    NameKind, OpId, Page, Pending, Query, Revision, Scan, StoreStatus, Time, Version, VersionId,
 };
 
 /// The shortest prefix of an id that is accepted, in hex digits.
@@ -121,24 +123,26 @@ impl Store {
     }
 
     pub(super) fn candidates(&self, at: &At, query: &Query) -> Result<Candidates> {
-        let matches = self.mending(|| self.index.candidates(&at.state, query, at.live, at.tokens, at.as_of))?;
+        let asking = query.vector.as_ref().map(|asked| self.vectors.ask(&at.state, asked)).transpose()?;
+        let near = asking.as_ref().and_then(Option::as_ref);
+        let matches = self.mending(|| self.index.candidates(&at.state, query, near, at.live, at.tokens, at.as_of))?;
         let versions = self.snapshot()?.open(VERSIONS)?;
-        // What was erased since the state was fixed is left out.
-        let found = matches.found.into_iter().filter_map(|found| {
-            let version = version_of(&versions, found.vid).transpose()?;
-            Some(version.map(|version| Candidate {
-                version,
-                words: found.words,
-                vector: Vec::new(),
-                around: found.around,
-            }))
-        });
+        let candidate = |found: Found| {
+            // What was erased since the state was fixed is left out.
+            let Some(version) = version_of(&versions, found.vid)? else { return Ok(None) };
+            let vector = near.map_or_else(Vec::new, |near| near.vector(found.vid, &version.id));
+            let cosine = found.words.cosine.filter(|_| !vector.is_empty());
+            let words = Match { cosine, ..found.words };
+            Ok(Some(Candidate { version, words, vector, around: found.around }))
+        };
+        let found: Result<Vec<Candidate>> =
+            matches.found.into_iter().filter_map(|it| candidate(it).transpose()).collect();
         Ok(Candidates {
             live: at.live,
             tokens: at.tokens,
             document_frequencies: matches.document_frequencies,
-            cosines: None,
-            found: found.collect::<Result<_>>()?,
+            cosines: asking.as_ref().map(|near| near.as_ref().map_or_else(Cosines::default, Asking::cosines)),
+            found: found?,
         })
     }
 
@@ -193,7 +197,7 @@ impl Store {
             commits: truth.open(COMMITS)?.len()? as u32,
             versions: truth.open(VERSIONS)?.len()? as u32,
             truth_bytes: self.truth_bytes()?,
-            derived_bytes: self.index.bytes(),
+            derived_bytes: self.index.bytes() + self.vectors.bytes(),
             head: Some(head.id),
             unflushed: self.index.unflushed(),
         })
@@ -201,7 +205,7 @@ impl Store {
 }
 
 /// A version; `None` where its bytes are gone.
-fn version_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Result<Option<Version>> {
+pub fn version_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Result<Option<Version>> {
     match versions.get(vid)? {
         Some(row) => {
             let row = VersionRow::decode(row.value())?;

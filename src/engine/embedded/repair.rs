@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 
 use super::read::delta_of;
 use super::rewrite::{self, Fresh};
-use super::store::{Store, replay};
+use super::store::{Store, living_id, replay};
 use super::tables::{
     self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, META, Meta, Move, NAMES, OPS, PENDING, Reply, STATES,
     Snapshot, TOUCHES, VERSIONS, VersionRow, WIDE, last_move, touch,
@@ -40,6 +40,8 @@ pub fn repair(store: &Store) -> Result<Vec<Check>> {
         salvage.keyed(PENDING, "a merge in progress", |_, row| tables::pending(row).map(|_| ()))
     })?;
     store.rebuild_index()?;
+    let versions = store.snapshot()?.open(VERSIONS)?;
+    store.vectors.recount(&|vid| living_id(&versions, vid))?;
     let mut checks = vec![readable.done()];
     checks.extend(verify(store)?);
     Ok(checks)

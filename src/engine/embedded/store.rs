@@ -24,9 +24,11 @@ use super::disk::Disk;
 use super::index::{Entry, Index, Watermark};
 use super::opener::Opener;
 use super::tables::{self, COMMITS, CommitRow, Move, Place, STATES, Snapshot, VERSIONS, VersionRow};
+use super::unembedded::OnBranches;
+use super::vectors::Vectors;
 use crate::engine::At;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{CommitId, Memory, Name, Time};
+use crate::model::{CommitId, Memory, Name, Time, VersionId};
 
 /// How many branches a sentence names.
 const NAMED_MAX: usize = 8;
@@ -51,6 +53,10 @@ pub struct Store {
     mending: Mutex<()>,
     pub unreachable: Unreachable,
     pub index: Index,
+    pub vectors: Vectors,
+    /// Vids of no text that could have a vector, as far as anybody looked.
+    pub blank: Mutex<RoaringBitmap>,
+    pub on_branches: OnBranches,
 }
 
 /// Every living branch, and where it stands.
@@ -78,7 +84,8 @@ impl Head {
 }
 
 impl Store {
-    pub fn open(name: String, opener: Box<dyn Opener>, index: &Path, cache_bytes: usize) -> Result<Self> {
+    pub fn open(name: String, opener: Box<dyn Opener>, derived: [&Path; 2], cache_bytes: usize) -> Result<Self> {
+        let [index, vectors] = derived;
         // Half of a file that a rewrite left when it was cut short.
         opener.discard()?;
         let header_writes = Arc::new(AtomicU64::new(0));
@@ -88,9 +95,11 @@ impl Store {
             let watermark = Watermark { generation: meta.generation, next_vid, store_id: meta.store };
             let index = Index::open(index, watermark)?;
             catch_up(&index, truth, meta.next_vid)?;
-            Ok(index)
+            let versions = truth.open(VERSIONS)?;
+            Ok((index, Vectors::open(vectors, watermark, &|vid| living_id(&versions, vid))?))
         };
-        let (opened, beginning, index) = open_database(&name, opener.open()?, cache_bytes, &header_writes, ready)?;
+        let (opened, beginning, (index, vectors)) =
+            open_database(&name, opener.open()?, cache_bytes, &header_writes, ready)?;
         let store = Self {
             name,
             opener,
@@ -105,6 +114,9 @@ impl Store {
             mending: Mutex::default(),
             unreachable: Unreachable::default(),
             index,
+            vectors,
+            blank: Mutex::default(),
+            on_branches: OnBranches::default(),
         };
         store.begin(beginning);
         Ok(store)
@@ -373,6 +385,13 @@ pub fn memory_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) ->
         Some(row) => VersionRow::decode(row.value())?.memory(),
         None => Ok(None),
     }
+}
+
+/// Which version a vid is; `None` where there is none, or its bytes are gone.
+pub fn living_id(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Result<Option<VersionId>> {
+    let Some(row) = versions.get(vid)? else { return Ok(None) };
+    let row = VersionRow::decode(row.value())?;
+    Ok(matches!(row, VersionRow::Whole { .. }).then(|| row.id()))
 }
 
 /// A version as the index takes it in.

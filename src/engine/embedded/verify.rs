@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 
 use super::index::Entry;
 use super::read::{delta_of, version_id};
-use super::store::{Store, commit_row, replay};
+use super::store::{Store, commit_row, living_id, replay};
 use super::tables::{
     self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, KEYFRAME_CHANGES, META, Meta, Move, NAMES, OPS, PENDING,
     Reply, STATES, Snapshot, TOUCHES, VERSIONS, VersionRow, WIDE, every_name, touch,
@@ -28,6 +28,7 @@ pub fn verify(store: &Store) -> Result<Vec<Check>> {
     checks.extend(commits(&truth, &census)?);
     checks.push(names(store, &truth)?);
     checks.push(replies(&truth)?);
+    checks.push(vectors(store)?);
     Ok(checks)
 }
 
@@ -400,6 +401,21 @@ fn names(store: &Store, truth: &Snapshot) -> Result<Check> {
         names.claim(is_there, || format!("{} is of commit {}, which is missing", what(), pending.theirs));
     }
     Ok(names.done())
+}
+
+/// Of versions that came meanwhile too, which is why truth is looked at anew.
+fn vectors(store: &Store) -> Result<Check> {
+    let mut vectors = Checking::of("Every vector is whole, and of the version where it stands.");
+    let mut problems = Vec::new();
+    let versions = store.snapshot()?.open(VERSIONS)?;
+    let living = |vid: u32| match living_id(&versions, vid)? {
+        Some(id) => Ok(Some(id)),
+        None => living_id(&store.snapshot()?.open(VERSIONS)?, vid),
+    };
+    let checked = store.vectors.audit(&living, |what| problems.push(what))?;
+    vectors.check.checked = checked;
+    problems.into_iter().for_each(|what| vectors.problem(what));
+    Ok(vectors.done())
 }
 
 /// What a reply speaks of may have been compacted away since; it is still the answer that was given.

@@ -364,5 +364,5 @@ pub async fn ask(engine: &Embedded, op: OpId, sent: &Sent) -> Result<Reply> {
 }
 
 fn open(disk: &Folder, index: PathBuf) -> Result<Embedded> {
-    Embedded::with_opener(disk.clone(), &index, CACHE_BYTES)
+    Embedded::with_opener(disk.clone(), &index, &index.with_extension("vectors"), CACHE_BYTES)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use memoria_kernel::checksum::checksum;
 
+use super::super::positioned::read_at;
 use crate::error::{Error, Result};
 
 /// A page is read and checked at once: small enough to read for one record, large enough that fences are few.
@@ -183,22 +184,4 @@ impl<'a> PageWriter<'a> {
 /// Removes a file that is not needed; one that stays is not read, and goes at the next opening.
 pub fn remove(path: &Path) {
     let _ = fs::remove_file(path);
-}
-
-#[cfg(unix)]
-fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> std::io::Result<()> {
-    while !bytes.is_empty() {
-        let read = std::os::windows::fs::FileExt::seek_read(file, bytes, offset)?;
-        if read == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        bytes = &mut bytes[read..];
-        offset += read as u64;
-    }
-    Ok(())
 }

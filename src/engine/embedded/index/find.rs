@@ -12,6 +12,7 @@ use memoria_kernel::bm25;
 use memoria_kernel::postings::{self, Members, Norms, Postings, Scoring};
 use roaring::RoaringBitmap;
 
+use super::super::vectors::Asking;
 use super::columns::Wanted;
 use super::pieces::{Pieces, Sheet, is_wanted};
 use super::segment::{Column, number};
@@ -32,7 +33,7 @@ pub struct Found {
 pub struct Matches {
     /// In how many live versions each term of the query occurs, in the query's order, whatever the filter.
     pub document_frequencies: Vec<u32>,
-    /// Best first by BM25, ties by vid.
+    /// Best first by BM25, ties by vid; then those that only meaning brings, nearest first.
     pub found: Vec<Found>,
 }
 
@@ -49,6 +50,7 @@ pub(super) fn candidates(
     pieces: &Pieces,
     state: &RoaringBitmap,
     query: &Query,
+    near: Option<&Asking>,
     (live, tokens): (u32, u64),
     now: Time,
     members: &mut Members,
@@ -78,13 +80,18 @@ pub(super) fn candidates(
         document_frequencies.push(df);
     }
     let wanted = sheet.wanted(&query.filter, now);
-    let best = best(&scores, query.limit, &|vid| is_wanted(&wanted, vid));
+    let mut best = best(&scores, query.limit, &|vid| is_wanted(&wanted, vid));
+    if let Some(near) = near {
+        let by_words: BTreeSet<u32> = best.iter().copied().collect();
+        let nearest = near.nearest(query.limit, &|vid| is_wanted(&wanted, vid));
+        best.extend(nearest.into_iter().filter(|vid| !by_words.contains(vid)));
+    }
 
     let is_there = |other| in_state.has(other) && sheet.of(other).is_alive(other, now);
     let around = best.iter().map(|vid| pieces.around(&sheet, *vid, query.around, is_there));
     let around = around.collect::<Result<Vec<Vec<(i8, u32)>>>>()?;
     let vids = best.iter().chain(around.iter().flatten().map(|(_, vid)| vid));
-    let mut matches = frequencies(&sheet, &lists, next_vid, vids);
+    let mut matches = frequencies(&sheet, &lists, near, next_vid, vids);
     let found = best
         .iter()
         .zip(around)
@@ -110,7 +117,7 @@ fn bits(state: &RoaringBitmap, next_vid: u32) -> Bits {
     Bits::of(std::iter::from_fn(|| ranges.next_range().map(RangeInclusive::into_inner)), next_vid)
 }
 
-/// Lengths and frequencies of a few versions.
+/// How a few versions meet the question.
 struct Frequencies {
     vids: Vec<u32>,
     matches: Vec<Match>,
@@ -125,11 +132,15 @@ impl Frequencies {
 fn frequencies<'a>(
     sheet: &Sheet,
     lists: &[Vec<List>],
+    near: Option<&Asking>,
     next_vid: u32,
     vids: impl Iterator<Item = &'a u32>,
 ) -> Frequencies {
     let vids: Vec<u32> = vids.copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let blank = |vid: &u32| Match { len: sheet.of(*vid).len_of(*vid), frequencies: vec![0; lists.len()], cosine: None };
+    let blank = |vid: &u32| {
+        let cosine = near.and_then(|near| near.cosine(*vid));
+        Match { len: sheet.of(*vid).len_of(*vid), frequencies: vec![0; lists.len()], cosine }
+    };
     let mut matches: Vec<Match> = vids.iter().map(blank).collect();
     let set = Bits::of(vids.iter().map(|vid| (*vid, *vid)), next_vid);
     for (number, pieces) in lists.iter().enumerate() {

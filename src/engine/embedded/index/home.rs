@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::super::positioned::sync_folder;
 use super::Watermark;
 use super::file::remove;
 use super::segment::Segment;
@@ -64,15 +65,8 @@ impl Home {
     }
 
     /// Makes it last that files were renamed and removed.
-    #[cfg(unix)]
     pub fn sync(&self) -> Result<()> {
         let failed = |error: std::io::Error| Error::io(format_args!("sync {}", self.folder.display()), &error);
-        fs::File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)
-    }
-
-    /// There, the file system does it of itself.
-    #[cfg(not(unix))]
-    pub fn sync(&self) -> Result<()> {
-        Ok(())
+        sync_folder(&self.folder).map_err(failed)
     }
 }

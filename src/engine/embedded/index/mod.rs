@@ -30,6 +30,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 use memoria_kernel::postings::Members;
 use roaring::RoaringBitmap;
 
+use super::vectors::Asking;
 use crate::error::Result;
 use crate::model::{Filter, Kind, MemoryId, Query, Time, VersionId};
 
@@ -83,19 +84,21 @@ impl Index {
         Audit::of(&self.read())
     }
 
-    /// The best `query.limit` versions of the state within the filter, and the statistics of the state, which
-    /// has `live` versions of `tokens` terms in all. Expired versions are never candidates.
+    /// The best `query.limit` versions of the state within the filter by words, and as many by meaning where `near` is
+    /// the question by meaning, and the statistics of the state, which has `live` versions of `tokens` terms in all.
+    /// Expired versions are never candidates.
     pub fn candidates(
         &self,
         state: &RoaringBitmap,
         query: &Query,
+        near: Option<&Asking>,
         live: u32,
         tokens: u64,
         now: Time,
     ) -> Result<Matches> {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let mut members = std::mem::take(&mut *spare());
-        let matches = find::candidates(&self.read(), state, query, (live, tokens), now, &mut members);
+        let matches = find::candidates(&self.read(), state, query, near, (live, tokens), now, &mut members);
         *spare() = members;
         matches
     }
