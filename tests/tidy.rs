@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Who may use whom. `wire::message` is that one module of a room; `wire::limits` is the table of every limit that a
 /// peer can hit, whoever checks it. Whoever is not listed uses nothing.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("bin", &["cli", "client", "daemon", "paths", "config"]),
+    ("bin", &["cli", "client", "daemon", "embed::child", "paths", "config"]),
     // `embed::install` fetches in the process of the person who asks, with that person's proxies and settings.
     ("cli", &["client", "wire::message", "wire::limits", "embed::install", "model", "paths", "config"]),
     ("client", &["wire", "model", "paths", "config"]),
@@ -49,7 +49,7 @@ const NAMED_ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("tracing_appender", &["src/daemon/logs.rs"], "one place writes the log"),
     ("toml", &["src/config.rs"], "one table of settings"),
     ("directories", &["src/paths.rs"], "one place knows where things lie"),
-    ("ort", &["src/embed/onnx.rs", "src/embed/child/"], "the runtime is loaded in a process of its own"),
+    ("ort", &["src/embed/child/runtime.rs"], "the runtime is loaded in a process of its own"),
     ("clap", &["src/cli/", "src/bin/"], "arguments are parsed where people type"),
     ("clap_complete", &["src/cli/"], "arguments are parsed where people type"),
     ("listenfd", &["src/daemon/"], "activation is the daemon's"),

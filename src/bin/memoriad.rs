@@ -20,8 +20,11 @@ Usage: memoriad [--foreground | --daemonize] [--announce] [--auto]
 
 fn main() -> ExitCode {
     let mut typed = std::env::args_os().skip(1);
-    if typed.next().is_some_and(|first| first == "cli") {
-        return memoria::cli::run(typed.collect());
+    match typed.next() {
+        Some(first) if first == "cli" => return memoria::cli::run(typed.collect()),
+        // A process of the daemon's own, for a runtime that can never be unloaded.
+        Some(first) if first == "embed" => return memoria::embed::child::serve::run(),
+        _ => {}
     }
     let mut how = How::default();
     for argument in std::env::args_os().skip(1) {

@@ -6,10 +6,13 @@
 
 pub mod cache;
 mod calibrate;
+pub mod child;
 pub mod http;
 pub mod install;
 pub mod models;
 mod name;
+pub mod onnx;
+mod tokens;
 pub mod wordpiece;
 
 use crate::error::Result;
