@@ -52,9 +52,11 @@ impl Manager {
 
     /// `pip 23.2.1`; `None` where there is no such manager (or only a name that leads nowhere).
     fn version(&self) -> Option<String> {
-        let said = self.command().arg("--version").output().ok()?;
+        // `uv pip` has no version of its own.
+        let mut asked = if self.kind == Kind::Uv { Command::new(&self.words[0]) } else { self.command() };
+        let said = asked.arg("--version").stdin(Stdio::null()).output().ok()?;
         let text = String::from_utf8_lossy(&said.stdout);
-        let is_one = said.status.success() && (text.starts_with("pip ") || text.starts_with("uv"));
+        let is_one = said.status.success() && (text.starts_with("pip ") || text.starts_with("uv "));
         is_one.then(|| text.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
     }
 }
@@ -142,7 +144,8 @@ fn arguments(kind: Kind, wheel: &Wheel) -> Vec<&'static str> {
             "off",
             "--disable-pip-version-check",
         ]),
-        Kind::Uv => words.push("--no-progress"),
+        // Files of our own, not links into its cache.
+        Kind::Uv => words.extend(["--no-progress", "--link-mode", "copy"]),
     }
     // Which interpreter the manager itself runs on does not matter.
     if let System::Only { platform, uv_platform, .. } = wheel.system {
