@@ -1,8 +1,8 @@
 //! Our encoder and the reference runtime on the same model: the same vectors, but for the rounding of the weights.
 
 use memoria::config::Config;
-use memoria::embed::models::Models;
 use memoria::embed::Side;
+use memoria::embed::models::Models;
 
 use crate::cache;
 
