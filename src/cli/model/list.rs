@@ -1,4 +1,4 @@
-//! `memoria model list`: what serves, what is installed, what can be. Says so without a daemon as well, and starts none.
+//! `memoria model list`: what serves, what is installed, what can be. Works without a daemon as well, and starts none.
 
 use serde_json::{Value, json};
 

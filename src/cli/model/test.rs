@@ -1,5 +1,5 @@
-//! `memoria model test`: a model at work on a few sentences: how fast, by which way, and whether it tells what means the
-//! same from what does not.
+//! `memoria model test`: a model at work on a few sentences: how fast, by which way, and whether it tells what means
+//! the same from what does not.
 
 use serde_json::json;
 

