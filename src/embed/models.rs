@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Embedder;
 use super::http::Http;
+use super::onnx::Onnx;
 use crate::config::Embedding;
 use crate::error::{Error, Result};
 
@@ -80,7 +81,8 @@ impl Models {
             BUILTIN | MINILM => Err(Error::not_found("the model is not there yet")),
             _ => {
                 let path = self.path_of(name, settings).ok_or_else(|| self.unknown(name, settings))?;
-                Err(Error::not_found(format!("{} cannot be opened yet", path.display())))
+                let runtime = self.folder(settings).join(RUNTIME);
+                Ok(Arc::new(Onnx::open(&path, Some(&runtime), settings)?))
             }
         }
     }
