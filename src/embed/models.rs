@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Embedder;
+use super::builtin::Builtin;
 use super::http::Http;
 use super::onnx::Onnx;
 use crate::config::Embedding;
@@ -78,7 +79,8 @@ impl Models {
     pub fn open(&self, name: &str, settings: &Embedding) -> Result<Arc<dyn Embedder>> {
         match name {
             HTTP => Ok(Arc::new(Http::open(settings)?)),
-            BUILTIN | MINILM => Err(Error::not_found("the model is not there yet")),
+            BUILTIN => Ok(Arc::new(Builtin::new()?)),
+            MINILM => Err(Error::not_found("the model is not there yet")),
             _ => {
                 let path = self.path_of(name, settings).ok_or_else(|| self.unknown(name, settings))?;
                 let runtime = self.folder(settings).join(RUNTIME);

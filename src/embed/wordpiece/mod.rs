@@ -233,7 +233,7 @@ impl Letter {
 }
 
 /// Appends a letter in lower case, decomposed, without its marks.
-fn push(letter: char, word: &mut String) {
+pub(super) fn push(letter: char, word: &mut String) {
     if letter.is_ascii() {
         return word.push(letter.to_ascii_lowercase());
     }
