@@ -28,7 +28,19 @@ const STOP_WORDS: &[&str] = &[
 ];
 
 /// Chinese particles, pronouns and question words, by their characters.
-const PARTICLES: &str = "的了吗呢吧啊呀嘛么什怎哪谁几是在有和与及或我你您他她它们这那个请";
+const PARTICLES: &str = "的了吗呢吧啊呀嘛么什怎哪谁几些是在有和与及或我你您他她它们这那个请都也还就被把";
+
+/// Chinese words of two characters that carry a question, not its subject. Sorted, for the binary search.
+#[rustfmt::skip]
+const STOP_PAIRS: &[&str] = &[
+    "一下", "一个", "一些", "为什", "为何", "之前", "之后", "以及", "可以", "告诉", "因为", "多少", "如何", "应该", "情况", "所以",
+    "时候", "是否", "最近", "有没", "正在", "没有", "现在", "目前", "知道", "请问", "这样", "那样", "需要",
+];
+
+/// Whether an English word, in lower case, carries a question and not its subject.
+pub fn is_stop_word(word: &str) -> bool {
+    STOP_WORDS.binary_search(&word).is_ok()
+}
 
 /// Distinct terms of a question, in order of first appearance; empty only for a text without words.
 pub fn terms_of_question(question: &str) -> Vec<Term> {
@@ -55,11 +67,12 @@ pub fn terms_of_question(question: &str) -> Vec<Term> {
 
 fn weight(word: &str, shape: Shape) -> f32 {
     match shape {
-        Shape::Word if STOP_WORDS.binary_search(&word).is_ok() => 0.0,
+        Shape::Word if is_stop_word(word) => 0.0,
         Shape::Word | Shape::Lone => 1.0,
         Shape::Joined => JOINED_WEIGHT,
         // The bigrams say it better.
         Shape::Character => 0.0,
+        Shape::Bigram if STOP_PAIRS.binary_search(&word).is_ok() => 0.0,
         Shape::Bigram => match word.chars().filter(|c| PARTICLES.contains(*c)).count() {
             0 => 1.0,
             1 => PARTICLE_WEIGHT,
@@ -79,6 +92,7 @@ mod tests {
     #[test]
     fn stop_words_are_sorted() {
         assert!(STOP_WORDS.is_sorted());
+        assert!(STOP_PAIRS.is_sorted());
     }
 
     #[test]

@@ -67,17 +67,32 @@ pub struct StoreStatus {
     pub unflushed: u32,
 }
 
-/// How a score came about: `(lexical + neighbours) · trust · age · place`, at most 1.
+/// How a score came about: `sqrt(lexical² + vector² + neighbours² + link²) · trust · age · place`, at most 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Parts {
-    /// The share that the memory's own words answer.
+    /// The share of the question that the memory's own words answer, 0 to 1.
     pub lexical: f32,
+    /// How far its vector stands out among those of the state, 0 to 1; 0 without vectors.
+    pub vector: f32,
     /// What the memories around it in its session add.
     pub neighbours: f32,
+    /// What a name that it shares with a better hit adds.
+    pub link: f32,
     pub trust: f32,
     pub age: f32,
     /// The asking project's, or the asking session's.
     pub place: f32,
     /// The question's terms that it contains, with the share that each contributed.
     pub terms: Vec<(String, f32)>,
+    /// The same in words: "shares `retry limit`; means nearly the same".
+    pub reason: String,
+}
+
+/// How a memory that is shown beside a hit stands to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Relation {
+    /// It says otherwise, and is older.
+    Older,
+    /// It says otherwise, and is relied on less.
+    LessTrusted,
 }

@@ -1,12 +1,22 @@
-//! What turns candidates into an answer: scores, a cut-off, an order, a budget. `rank` is pure and knows no engine;
-//! the functions here ask an engine once and hand on what it found. Vectors will be scored beside the words and
-//! meet them in `rank`, before the priors.
+//! What turns candidates into an answer: evidence of words and vectors, a cut-off, an order, folding, a budget, and
+//! hops over names. `rank` is pure and knows no engine; the functions here ask an engine, once, or twice more where a
+//! hop may help, and hand on what it found.
 
+mod budget;
+mod cutoff;
+mod evidence;
+mod explain;
+mod fold;
+mod links;
 mod rank;
 mod similar;
 
+pub use budget::tokens_of;
 pub use rank::{Ranked, RankedHit, Ranking, rank};
 pub use similar::similar;
+
+use links::{LINKED_MAX, Links};
+use rank::Judgement;
 
 use crate::engine::{At, Engine};
 use crate::error::{Error, Result};
@@ -58,9 +68,19 @@ pub async fn retrieve(
         return Ok(Ranked::default());
     }
     let vector = question.meaning.as_ref().map(|meaning| meaning.asked.clone());
+    let calibration = question.meaning.as_ref().map(|meaning| meaning.calibration);
     let query = Query { terms, vector, filter, limit: limit(ask.top_k), around: AROUND };
     let candidates = engine.candidates(at, &query).await?;
-    Ok(rank(&query.terms, candidates, ask))
+    let Query { terms, filter, .. } = query;
+    let mut judgement = Judgement::of(&terms, calibration, candidates, ask);
+    let mut links = Links::new(&terms);
+    while let Some(names) = links.next(&terms, &judgement, ask.top_k) {
+        let hop = Query { terms: names, vector: None, filter: filter.clone(), limit: LINKED_MAX, around: 0 };
+        let found = engine.candidates(at, &hop).await?;
+        links.take(&mut judgement, terms.len(), found);
+    }
+    links.finish(&mut judgement);
+    Ok(judgement.answer())
 }
 
 /// The one memory that a question means; refused when there is none, or when two are about as good.

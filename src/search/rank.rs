@@ -1,9 +1,17 @@
-//! Scores and order. A memory's relevance is the share of the question that it answers: BM25 divided by what BM25
-//! can reach at most for this question, so that one number means the same for every question and store.
-//! Priors multiply it within narrow bounds: they settle near-ties and never lift the irrelevant.
+//! From candidates to an answer. A memory's relevance is the length of what speaks for it: its words, its vector, the
+//! memories around it, a name that it shares with a better hit. Squares let strong evidence of one sort stand beside
+//! weak evidence of another. Priors multiply it within narrow bounds: they settle near-ties and never lift the
+//! irrelevant. It asks no engine.
 
-use crate::lexical::{analyse, bm25};
-use crate::model::{Candidate, Candidates, Match, MemoryId, Parts, ProjectId, SessionId, Term, Time, Trust, Version};
+use super::budget::{Fit, fit};
+use super::cutoff;
+use super::evidence::{Evidence, Scale, Words};
+use super::explain;
+use super::fold::{Said, loses_to};
+use crate::model::{
+    Calibration, Candidate, Candidates, Match, MemoryId, Parts, ProjectId, Relation, SessionId, Term, Time, Trust,
+    Version,
+};
 
 /// What the answer shall be.
 #[derive(Clone, Debug)]
@@ -11,7 +19,7 @@ pub struct Ranking {
     pub top_k: usize,
     /// Budget for the texts, in tokens (`tokens_of`); 0 is none.
     pub max_tokens: u32,
-    /// The share of the question that a memory must answer.
+    /// The least relevance of a hit, 0 to 1.
     pub min_score: f32,
     /// Its memories come before equally good global ones.
     pub project: Option<ProjectId>,
@@ -25,116 +33,279 @@ pub struct Ranking {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ranked {
     pub hits: Vec<RankedHit>,
-    /// Relevant memories that `top_k`, `max_tokens` or a twin in the answer kept out.
+    /// Relevant memories that `top_k` or `max_tokens` kept out.
     pub left_out: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct RankedHit {
+    /// Where `is_shortened`, its text is the beginning of the memory's.
     pub version: Version,
-    /// 0 to 1: the share of the question that the memory answers, with the priors.
+    /// 0 to 1: its relevance, with the priors.
     pub score: f32,
     pub parts: Parts,
+    /// The text ends at a sentence before its end, to fit the budget.
+    pub is_shortened: bool,
+    /// Memories that say nearly the same and were folded into this hit.
+    pub twins: Vec<MemoryId>,
+    /// Memories that say otherwise, and give way to this one.
+    pub beside: Vec<(Version, Relation)>,
 }
 
-/// What a neighbour's own score adds to a memory's, by distance 1 and 2: talk about one thing stays together in a
-/// conversation. Recall@10 on LoCoMo is .616 without, .684 with two thirds of these shares, .696 with these and
-/// .696 with a third more, which finds more for unrelated questions.
+/// What a neighbour's own evidence (squared) adds to a memory's, by distance 1 and 2: talk about one thing stays together in a
+/// conversation. Recall@10 on LoCoMo is .680 without, .753 with these, .759 with a third more, which in a session of
+/// unrelated notes costs paraphrases .04.
 const NEIGHBOUR_SHARES: [f32; 2] = [0.3, 0.15];
+/// A neighbour's vector speaks less for a memory than its words: .751 with 0.3, .758 with 0.6, .753 with 1.
+const NEIGHBOUR_VECTOR_SHARE: f32 = 0.6;
 /// The priors' reach: none of them moves a score by more than this.
 const TRUST_REACH: f32 = 0.05;
 const AGE_REACH: f32 = 0.05;
 const PLACE_REACH: f32 = 0.05;
-/// A memory that has only one word of a question of three or more must answer this much more than `min_score`:
-/// one shared word is the mark of an unrelated question. Of 40 such questions on LoCoMo's first 1,000 turns, 36
-/// find nothing instead of 27, for a hit@10 of .729 instead of .734.
-const ONE_WORD_FACTOR: f32 = 1.5;
-/// A hit below this share of the best one is noise beside it. Recall@10 on LoCoMo is .696 with 0.2 and with 0.3,
-/// .689 with 0.4, .674 with 0.5.
-const FLOOR_OF_BEST: f32 = 0.3;
-/// Word sets at least this equal are near-duplicates: the later one is put behind, since it adds little.
-const TWIN_SHARE: f32 = 0.8;
-const TWIN_PENALTY: f32 = 0.7;
+/// How many hits past the last wanted one are still looked at for twins and contradictions: a fact that has been
+/// replaced must not stay because its successor came one place later.
+const LOOKED_PAST: usize = 8;
 
 const DAY_MS: f32 = 86_400_000.0;
 
-/// Scores, orders and cuts what an engine found.
-pub fn rank(question: &[Term], candidates: Candidates, ask: &Ranking) -> Ranked {
-    let measure = Measure::of(question, &candidates);
-    let mut hits: Vec<Judged> = candidates.found.into_iter().map(|candidate| judge(&measure, candidate, ask)).collect();
-    let relevance = |judged: &Judged| judged.hit.parts.lexical + judged.hit.parts.neighbours;
-    let floor = hits.iter().map(relevance).fold(0.0, f32::max) * FLOOR_OF_BEST;
-    let least = |judged: &Judged| match judged.words.frequencies.iter().filter(|n| **n > 0).count() {
-        1 if question.len() >= 3 => ask.min_score * ONE_WORD_FACTOR,
-        _ => ask.min_score,
-    };
-    hits.retain(|judged| relevance(judged) >= floor.max(least(judged)));
-    hits.sort_by(|a, b| b.hit.score.total_cmp(&a.hit.score).then(a.id().cmp(&b.id())));
-    let terms_of = |words: &Match| {
-        let shares = question.iter().zip(measure.shares(words)).filter(|(_, share)| *share > 0.0);
-        shares.map(|(term, share)| (term.text.clone(), share)).collect()
-    };
-    choose(hits, ask, terms_of)
+/// Scores, orders and cuts what an engine found. `calibration` is that of the model whose cosines are there.
+pub fn rank(question: &[Term], calibration: Option<Calibration>, candidates: Candidates, ask: &Ranking) -> Ranked {
+    Judgement::of(question, calibration, candidates, ask).answer()
 }
 
-/// A hit that may still be left out, with the words that its explanation is made of.
-struct Judged {
-    hit: RankedHit,
-    words: Match,
+/// A memory that came into question.
+pub(super) struct Judged {
+    pub candidate: Candidate,
+    pub own: Evidence,
+    /// Squares of what those around it and those linked to it add.
+    neighbours: f32,
+    pub link: f32,
+    priors: Priors,
 }
 
 impl Judged {
-    fn id(&self) -> MemoryId {
-        self.hit.version.memory.id
+    pub(super) fn id(&self) -> MemoryId {
+        self.candidate.version.memory.id
+    }
+
+    pub(super) fn relevance(&self) -> f32 {
+        let Evidence { lexical, vector } = self.own;
+        (lexical.powi(2) + vector.powi(2) + self.neighbours + self.link).sqrt()
+    }
+
+    fn score(&self) -> f32 {
+        (self.relevance() * self.priors.product()).min(1.0)
     }
 }
 
-/// What one occurrence of each term is worth for this question in this state.
-struct Measure {
-    idfs: Vec<f32>,
-    average_len: f32,
-    /// The BM25 score that nothing can exceed.
-    best: f32,
+struct Priors {
+    trust: f32,
+    age: f32,
+    place: f32,
 }
 
-impl Measure {
-    fn of(question: &[Term], candidates: &Candidates) -> Self {
-        let live = candidates.live;
-        let idf = |(term, df): (&Term, &u32)| bm25::idf(live, *df) * term.weight;
-        let idfs: Vec<f32> = question.iter().zip(&candidates.document_frequencies).map(idf).collect();
-        let best = idfs.iter().map(|idf| bm25::best(*idf)).sum::<f32>().max(f32::MIN_POSITIVE);
-        Self { idfs, average_len: candidates.tokens as f32 / live.max(1) as f32, best }
-    }
-
-    /// The share of the question that each term of a match answers.
-    fn shares<'a>(&'a self, words: &'a Match) -> impl Iterator<Item = f32> + 'a {
-        let norm = bm25::norm(words.len, self.average_len);
-        self.idfs.iter().zip(&words.frequencies).map(move |(idf, n)| bm25::weight(*idf, *n, norm) / self.best)
+impl Priors {
+    fn product(&self) -> f32 {
+        self.trust * self.age * self.place
     }
 }
 
-fn judge(measure: &Measure, candidate: Candidate, ask: &Ranking) -> Judged {
-    let memory = &candidate.version.memory;
-    let neighbour = |(distance, words): &(i8, Match)| {
-        let share = NEIGHBOUR_SHARES.get(usize::from(distance.unsigned_abs()).wrapping_sub(1)).unwrap_or(&0.0);
-        share * measure.shares(words).sum::<f32>()
-    };
-    let is_of = |ask: bool| if ask { 1.0 + PLACE_REACH } else { 1.0 };
-    let parts = Parts {
-        lexical: measure.shares(&candidate.words).sum(),
-        neighbours: candidate.around.iter().map(neighbour).sum(),
-        trust: around_one(memory.confidence.as_fraction(), TRUST_REACH),
-        age: if memory.pinned {
-            1.0 + AGE_REACH
-        } else {
-            around_one(freshness(memory.trust, ask.now.since(memory.observed_at)), AGE_REACH)
-        },
-        place: is_of(memory.project.is_some() && memory.project == ask.project)
-            * is_of(memory.session.is_some() && memory.session == ask.session),
-        terms: Vec::new(),
-    };
-    let score = (parts.lexical + parts.neighbours) * parts.trust * parts.age * parts.place;
-    Judged { hit: RankedHit { version: candidate.version, score: score.min(1.0), parts }, words: candidate.words }
+/// What was found for a question, before it is cut to an answer.
+pub(super) struct Judgement<'a> {
+    question: &'a [Term],
+    ask: &'a Ranking,
+    words: Words,
+    scale: Option<Scale>,
+    /// Those that answer, best first; empty when nothing does.
+    pub direct: Vec<Judged>,
+    /// The others of the candidates, by id.
+    rest: Vec<Judged>,
+    /// Those that a name links to the direct ones, best first: they come after them.
+    pub linked: Vec<Judged>,
+}
+
+impl<'a> Judgement<'a> {
+    pub(super) fn of(
+        question: &'a [Term],
+        calibration: Option<Calibration>,
+        mut candidates: Candidates,
+        ask: &'a Ranking,
+    ) -> Self {
+        // Sums of floating-point numbers depend on their order: it must not be that of local numbers.
+        candidates.found.sort_by_key(|found| found.version.memory.id);
+        let words = Words::of(question, &candidates);
+        let scale = calibration.zip(candidates.cosines).map(|(calibration, cosines)| Scale::of(calibration, cosines));
+        let mut judgement =
+            Self { question, ask, words, scale, direct: Vec::new(), rest: Vec::new(), linked: Vec::new() };
+        let found = std::mem::take(&mut candidates.found);
+        let all: Vec<Judged> = found.into_iter().map(|candidate| judgement.judge(candidate)).collect();
+        let Some(best) = all.iter().reduce(|a, b| if b.relevance() > a.relevance() { b } else { a }) else {
+            return judgement;
+        };
+        if !cutoff::is_answered(&judgement.words, calibration, &all, best) {
+            judgement.rest = all;
+            return judgement;
+        }
+        let floor = cutoff::floor(best.relevance(), best.own, ask.top_k).max(ask.min_score);
+        (judgement.direct, judgement.rest) = all.into_iter().partition(|judged| judged.relevance() >= floor);
+        judgement.direct.sort_by(|a, b| b.score().total_cmp(&a.score()).then(a.id().cmp(&b.id())));
+        judgement
+    }
+
+    pub(super) fn judge(&self, candidate: Candidate) -> Judged {
+        let evidence = |found: &Match| Evidence::of(&self.words, self.scale.as_ref(), found);
+        let neighbour = |(distance, found): &(i8, Match)| {
+            let Evidence { lexical, vector } = evidence(found);
+            let share = NEIGHBOUR_SHARES.get(usize::from(distance.unsigned_abs()).wrapping_sub(1)).unwrap_or(&0.0);
+            share * (lexical.powi(2) + NEIGHBOUR_VECTOR_SHARE * vector.powi(2))
+        };
+        Judged {
+            own: evidence(&candidate.words),
+            neighbours: candidate.around.iter().map(neighbour).sum(),
+            link: 0.0,
+            priors: self.priors(&candidate),
+            candidate,
+        }
+    }
+
+    fn priors(&self, candidate: &Candidate) -> Priors {
+        let (memory, ask) = (&candidate.version.memory, self.ask);
+        let is_of = |ask: bool| if ask { 1.0 + PLACE_REACH } else { 1.0 };
+        Priors {
+            trust: around_one(memory.confidence.as_fraction(), TRUST_REACH),
+            age: match memory.pinned {
+                true => 1.0 + AGE_REACH,
+                false => around_one(freshness(memory.trust, ask.now.since(memory.observed_at)), AGE_REACH),
+            },
+            place: is_of(memory.project.is_some() && memory.project == ask.project)
+                * is_of(memory.session.is_some() && memory.session == ask.session),
+        }
+    }
+
+    /// The share of the question's words that the best hit has.
+    pub(super) fn coverage(&self) -> f32 {
+        self.direct.first().map_or(0.0, |best| self.words.coverage([&best.candidate.words].into_iter()))
+    }
+
+    /// Takes a candidate that is no hit of its own, to link it.
+    pub(super) fn take(&mut self, id: MemoryId) -> Option<Judged> {
+        let at = self.rest.iter().position(|judged| judged.id() == id)?;
+        Some(self.rest.remove(at))
+    }
+
+    /// The answer: from the best downwards, twins folded, what has been replaced put beside its successor, within
+    /// count and budget.
+    pub(super) fn answer(self) -> Ranked {
+        let Self { question, ask, words, direct, linked, .. } = self;
+        let (mut shown, mut left_out) = (Vec::<Shown>::new(), 0);
+        let lowest = direct.last().map_or(0.0, Judged::score);
+        let first_linked = direct.len();
+        for (place, judged) in direct.into_iter().chain(linked).enumerate() {
+            if place >= ask.top_k + LOOKED_PAST {
+                left_out += 1;
+                continue;
+            }
+            let mut next = Shown::of(judged);
+            if place >= first_linked {
+                next.hit.score = next.hit.score.min(lowest);
+            }
+            left_out += u32::from(!place_in(&mut shown, next, ask.top_k));
+        }
+        let mut ranked = Ranked { hits: Vec::new(), left_out };
+        let mut budget = if ask.max_tokens == 0 { u32::MAX } else { ask.max_tokens };
+        for Shown { mut hit, words: found, .. } in shown {
+            match fit(&hit.version.memory.text, budget) {
+                Fit::Whole => {}
+                Fit::Shortened(text) => {
+                    hit.version.memory.text = text.to_owned();
+                    hit.is_shortened = true;
+                }
+                Fit::Nothing => {
+                    ranked.left_out += 1;
+                    continue;
+                }
+            }
+            budget -= super::tokens_of(&hit.version.memory.text);
+            let shares = question.iter().zip(words.shares(&found)).filter(|(_, share)| *share > 0.0);
+            hit.parts.terms = shares.map(|(term, share)| (term.text.clone(), share)).collect();
+            hit.parts.reason = explain::reason(&hit.parts, &hit.version.memory.text);
+            ranked.hits.push(hit);
+        }
+        ranked
+    }
+}
+
+/// A hit of the answer, with what its likes are told by.
+struct Shown {
+    hit: RankedHit,
+    said: Said,
+    vector: Vec<i8>,
+    words: Match,
+}
+
+impl Shown {
+    fn of(judged: Judged) -> Self {
+        let score = judged.score();
+        let Judged { candidate, own, neighbours, link, priors } = judged;
+        let parts = Parts {
+            lexical: own.lexical,
+            vector: own.vector,
+            neighbours: neighbours.sqrt(),
+            link: link.sqrt(),
+            trust: priors.trust,
+            age: priors.age,
+            place: priors.place,
+            terms: Vec::new(),
+            reason: String::new(),
+        };
+        Self {
+            said: Said::of(&candidate.version.memory.text),
+            vector: candidate.vector,
+            words: candidate.words,
+            hit: RankedHit {
+                version: candidate.version,
+                score,
+                parts,
+                is_shortened: false,
+                twins: Vec::new(),
+                beside: Vec::new(),
+            },
+        }
+    }
+}
+
+/// Puts a hit behind those shown, into a twin, beside its successor, or in place of what it replaces; `false` when
+/// there is no room for it.
+fn place_in(shown: &mut Vec<Shown>, mut next: Shown, top_k: usize) -> bool {
+    if let Some(twin) = shown.iter_mut().find(|other| next.said.is_twin(&other.said, &next.vector, &other.vector)) {
+        twin.hit.twins.push(next.hit.version.memory.id);
+        return true;
+    }
+    let memory = &next.hit.version.memory;
+    for other in shown.iter_mut() {
+        if let Some(relation) = loses_to(memory, &other.hit.version.memory, &next.said, &other.said) {
+            other.hit.beside.push((next.hit.version, relation));
+            return true;
+        }
+    }
+    let replaced = shown.iter().enumerate().find_map(|(at, other)| {
+        let relation = loses_to(&other.hit.version.memory, memory, &other.said, &next.said)?;
+        Some((at, relation))
+    });
+    if let Some((at, relation)) = replaced {
+        let old = std::mem::replace(&mut shown[at], next);
+        let new = &mut shown[at].hit;
+        new.score = new.score.max(old.hit.score);
+        new.beside.push((old.hit.version, relation));
+        new.beside.extend(old.hit.beside);
+        return true;
+    }
+    if shown.len() >= top_k {
+        return false;
+    }
+    next.hit.score = next.hit.score.min(shown.last().map_or(1.0, |last| last.hit.score));
+    shown.push(next);
+    true
 }
 
 /// A fraction to a factor from `1 - reach` to `1 + reach`.
@@ -152,76 +323,4 @@ fn freshness(trust: Trust, age_ms: i64) -> f32 {
         Trust::T4 => 30.0,
     };
     (-(age_ms.max(0) as f32) / DAY_MS / half_life_days).exp2()
-}
-
-/// Takes hits from the best downwards, near-duplicates of those taken after the others, within count and budget.
-fn choose(hits: Vec<Judged>, ask: &Ranking, terms_of: impl Fn(&Match) -> Vec<(String, f32)>) -> Ranked {
-    let mut ranked = Ranked::default();
-    let mut taken: Vec<Vec<String>> = Vec::new();
-    let mut budget = if ask.max_tokens == 0 { u32::MAX } else { ask.max_tokens };
-    let mut waiting: Vec<Judged> = Vec::new();
-    let mut hits = hits.into_iter().peekable();
-    loop {
-        let twin_first =
-            waiting.first().is_some_and(|twin| hits.peek().is_none_or(|next| twin.hit.score >= next.hit.score));
-        let (mut judged, was_put_behind) = if twin_first {
-            (waiting.remove(0), true)
-        } else if let Some(judged) = hits.next() {
-            (judged, false)
-        } else {
-            break;
-        };
-        if ranked.hits.len() >= ask.top_k {
-            ranked.left_out += 1;
-            continue;
-        }
-        let hit = &mut judged.hit;
-        let words = word_set(&hit.version.memory.text);
-        let twinship = taken.iter().map(|other| overlap(&words, other)).fold(0.0, f32::max);
-        if twinship >= 1.0 {
-            ranked.left_out += 1;
-            continue;
-        }
-        if !was_put_behind && twinship >= TWIN_SHARE {
-            hit.score *= TWIN_PENALTY;
-            let at = waiting.partition_point(|other| other.hit.score >= hit.score);
-            waiting.insert(at, judged);
-            continue;
-        }
-        let cost = tokens_of(&hit.version.memory.text);
-        if cost > budget {
-            ranked.left_out += 1;
-            continue;
-        }
-        budget -= cost;
-        taken.push(words);
-        hit.parts.terms = terms_of(&judged.words);
-        ranked.hits.push(judged.hit);
-    }
-    ranked
-}
-
-/// Distinct terms, sorted.
-pub(super) fn word_set(text: &str) -> Vec<String> {
-    let mut words = analyse(text).terms;
-    words.sort_unstable();
-    words.dedup();
-    words
-}
-
-/// Jaccard's share of two sorted sets; of two empty ones it is 1.
-pub(super) fn overlap(ours: &[String], theirs: &[String]) -> f32 {
-    let shared = ours.iter().filter(|word| theirs.binary_search(word).is_ok()).count();
-    let all = ours.len() + theirs.len() - shared;
-    if all == 0 { 1.0 } else { shared as f32 / all as f32 }
-}
-
-/// About how many tokens a model sees: four bytes each, or one character of a script of its own.
-pub fn tokens_of(text: &str) -> u32 {
-    let (ascii, other) = text.chars().fold((0u32, 0u32), |(ascii, other), c| match c.len_utf8() {
-        1 => (ascii + 1, other),
-        2 => (ascii + 2, other),
-        _ => (ascii, other + 1),
-    });
-    ascii.div_ceil(4) + other
 }

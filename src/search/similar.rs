@@ -1,6 +1,6 @@
 //! Which memories say nearly what a new text says: named in the reply to a store, never folded into one.
 
-use super::rank::{overlap, word_set};
+use super::fold::{overlap, word_set};
 use crate::engine::{At, Engine};
 use crate::error::Result;
 use crate::lexical;
