@@ -26,7 +26,9 @@ impl<E: Engine> Service<E> {
     pub async fn models(&self, ask: Model) -> Result<Response> {
         match ask {
             Model::List => {
+                // Whoever installed something hears at once what follows from it.
                 self.vectors.unsettle();
+                self.settle_vectors().await?;
                 self.list_models().await.map(Response::Models)
             }
             Model::Use(name) => self.use_model(name).await.map(Response::Models),

@@ -64,12 +64,12 @@ fn is_registry_reachable() -> bool {
     })
 }
 
-/// A home of its own whose models lie in `folder`.
+/// A home of its own whose models lie in `folder`. Questions wait for their vector, however busy the machine is.
 pub fn home(folder: &Path) -> Home {
     let home = Home::new();
     let config = home.path().join("config");
     std::fs::create_dir(&config).unwrap();
-    let text = format!("[embedding]\nmodels_dir = \"{}\"\n", folder.display());
+    let text = format!("[embedding]\nmodels_dir = \"{}\"\nwait_ms = 60000\n", folder.display());
     std::fs::write(config.join("config.toml"), text).unwrap();
     home
 }
