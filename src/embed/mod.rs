@@ -13,7 +13,7 @@ pub mod install;
 pub mod models;
 mod name;
 pub mod onnx;
-mod tokens;
+pub mod tokens;
 pub mod wordpiece;
 
 use crate::error::Result;

@@ -2,4 +2,7 @@
 
 mod client;
 mod endpoints;
+mod folders;
 mod hosts;
+mod processes;
+mod tokenizers;

@@ -13,8 +13,8 @@ pub mod serve;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use self::frame::{Reply, Start};
@@ -29,6 +29,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// For ending by itself, once its input has ended.
 const END_MAX: Duration = Duration::from_secs(2);
+/// How often it is looked whether it has ended.
+const END_STEP: Duration = Duration::from_millis(5);
 /// Bytes of its last words that are kept.
 const WORDS_BYTES_MAX: usize = 300;
 
@@ -148,8 +150,8 @@ struct Process {
     /// `None` once it is to end.
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
-    /// Hears its last words.
-    ear: Option<JoinHandle<()>>,
+    /// Tells when its last words have been heard.
+    heard: mpsc::Receiver<()>,
     shared: Arc<Shared>,
 }
 
@@ -198,11 +200,17 @@ impl Process {
             return Err(Error::internal("the process that makes vectors has no pipes"));
         };
         let output = BufReader::new(output);
-        let mut process = Self { pid, about: String::new(), input, output, ear: None, shared };
-        let (heard, watched) = (Arc::clone(&process.shared), Arc::clone(&process.shared));
+        let (tell, heard) = mpsc::channel();
+        let mut process = Self { pid, about: String::new(), input, output, heard, shared };
+        let (hearing, watching) = (Arc::clone(&process.shared), Arc::clone(&process.shared));
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned()).stack_size(64 * 1024);
-        process.ear = Some(thread("embed-errors").spawn(move || heard.hear(errors)).map_err(failed)?);
-        thread("embed-watch").spawn(move || watched.watch()).map_err(failed)?;
+        let hear = move || {
+            hearing.hear(errors);
+            // Nobody waits for it where nobody asks for last words.
+            let _ = tell.send(());
+        };
+        thread("embed-errors").spawn(hear).map_err(failed)?;
+        thread("embed-watch").spawn(move || watching.watch()).map_err(failed)?;
         let body = serde_json::to_vec(start).map_err(|e| Error::internal(format!("a start cannot be sent: {e}")))?;
         match process.exchange(&body, most)? {
             Reply::Ready(about) => process.about = about,
@@ -236,10 +244,8 @@ impl Process {
     /// How it died, or what it was ended for.
     fn death(&mut self) -> Error {
         let status = self.ended().map_or_else(|e| e.to_string(), |status| status.to_string());
-        if let Some(ear) = self.ear.take() {
-            // It ends with the output that it hears, and has nothing to say itself.
-            let _ = ear.join();
-        }
+        // They end with it, unless somebody else holds its error output.
+        let _ = self.heard.recv_timeout(END_MAX);
         let words = lock(&self.shared.last_words).clone();
         let words = if words.is_empty() { String::new() } else { format!(": {words}") };
         Error::unavailable(format!("the process that makes vectors (pid {}) ended, {status}{words}", self.pid))
@@ -260,11 +266,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It ends at the end of its input; where it does not, the watching thread ends it.
         drop(self.input.take());
-        self.shared.kill_at(Some(Instant::now() + END_MAX));
-        // Reads until its output ends, which is its end.
-        let _ = std::io::copy(&mut self.output, &mut std::io::sink());
+        let until = Instant::now() + END_MAX;
+        while !self.has_ended() && Instant::now() < until {
+            std::thread::sleep(END_STEP);
+        }
+        // Where it did not end at the end of its input, as it should have, it is killed.
         let _ = self.ended();
         lock(&self.shared.watch).is_over = true;
         self.shared.changed.notify_all();

@@ -1,5 +1,7 @@
 //! SentencePiece's `precompiled_charsmap`: which letters are written as which others (NFKC and more), as a double-array
 //! trie over bytes (darts-clone), and the replacements one after the other, each ended by a zero byte.
+//!
+//! A mark on a letter that is replaced is kept, as SentencePiece does; the `tokenizers` library loses it.
 
 /// A decoded map.
 pub struct Charsmap {

@@ -1,7 +1,7 @@
 //! SentencePiece's Unigram: of all ways to cut a word into pieces, the likeliest. As `tokenizers` does it, which models
 //! of the hub are published with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -56,13 +56,19 @@ impl Unigram {
         let model = &tokenizer["model"];
         let vocab = model["vocab"].as_array().ok_or("it has no vocabulary")?;
         let mut pieces = HashMap::with_capacity(vocab.len());
+        // A text that spells a special piece does not get it: it could end itself early.
+        let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
+        let special = added.filter(|added| added["special"].as_bool().unwrap_or_default());
+        let special: HashSet<u64> = special.filter_map(|added| added["id"].as_u64()).collect();
         let mut lowest = f64::INFINITY;
         for (number, entry) in (0u32..).zip(vocab) {
             let (piece, score) =
                 entry[0].as_str().zip(entry[1].as_f64()).ok_or("an entry of its vocabulary is none")?;
             lowest = lowest.min(score);
-            // Of equal ones the last counts, as in the reference.
-            pieces.insert(Box::from(piece), (number, score));
+            if !special.contains(&number.into()) {
+                // Of equal ones the last counts, as in the reference.
+                pieces.insert(Box::from(piece), (number, score));
+            }
         }
         let unknown = model["unk_id"].as_u64().and_then(|id| u32::try_from(id).ok());
         let unknown = unknown.ok_or("its vocabulary has no piece for the unknown")?;
