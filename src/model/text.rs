@@ -52,12 +52,29 @@ pub fn one_line(text: &str, chars_max: usize) -> String {
 
 /// About how many tokens a model sees: four bytes each, or one character of a script of its own.
 pub fn tokens_of(text: &str) -> u32 {
-    let (ascii, other) = text.chars().fold((0u32, 0u32), |(ascii, other), c| match c.len_utf8() {
-        1 => (ascii + 1, other),
-        2 => (ascii + 2, other),
-        _ => (ascii, other + 1),
-    });
-    ascii.div_ceil(4) + other
+    text.chars().fold(Tokens::default(), Tokens::with).count()
+}
+
+/// The same, counted while a text grows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tokens {
+    bytes: u32,
+    wide: u32,
+}
+
+impl Tokens {
+    /// With one more character.
+    pub fn with(self, c: char) -> Self {
+        match c.len_utf8() {
+            len @ 1..=2 => Self { bytes: self.bytes + len as u32, ..self },
+            _ => Self { wide: self.wide + 1, ..self },
+        }
+    }
+
+    /// Tokens, rounded up.
+    pub fn count(self) -> u32 {
+        self.bytes.div_ceil(4) + self.wide
+    }
 }
 
 #[cfg(test)]

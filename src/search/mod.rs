@@ -11,7 +11,6 @@ mod links;
 mod rank;
 mod similar;
 
-pub use budget::tokens_of;
 pub use rank::{Ranked, RankedHit, Ranking, rank};
 pub use similar::similar;
 

@@ -8,6 +8,7 @@ use super::cutoff;
 use super::evidence::{Evidence, Scale, Words};
 use super::explain;
 use super::fold::{Said, loses_to};
+use crate::model::text::tokens_of;
 use crate::model::{
     Calibration, Candidate, Candidates, Match, MemoryId, Parts, ProjectId, Relation, SessionId, Term, Time, Trust,
     Version,
@@ -225,7 +226,7 @@ impl<'a> Judgement<'a> {
                     continue;
                 }
             }
-            budget -= super::tokens_of(&hit.version.memory.text);
+            budget -= tokens_of(&hit.version.memory.text);
             let shares = question.iter().zip(words.shares(&found)).filter(|(_, share)| *share > 0.0);
             hit.parts.terms = shares.map(|(term, share)| (term.text.clone(), share)).collect();
             hit.parts.reason = explain::reason(&hit.parts, &hit.version.memory.text);
