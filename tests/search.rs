@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use memoria::engine::embedded::index::{Entry, Found, Index, Matches, Watermark};
+use memoria::engine::embedded::index::{Entry, Found, HEARD_AROUND, Index, Matches, Watermark};
 use memoria::error::ErrorKind;
 use memoria::lexical::{self, bm25};
 use memoria::model::{
@@ -347,11 +347,19 @@ fn scan(store: &Store, query: &Query) -> Matches {
         let at = session.iter().position(|other| *other == vid);
         let near = |distance: i8| {
             let other = *session.get(at?.checked_add_signed(isize::from(distance))?)?;
-            Some((distance, matched(other)))
+            Some((distance, other))
         };
         [-1, -2, 1, 2].into_iter().filter_map(near).collect::<Vec<_>>()
     };
-    let found = best.iter().map(|(_, vid)| Found { vid: *vid, words: matched(*vid), around: around(*vid) }).collect();
+    let mut all: Vec<u32> = best.iter().map(|(_, vid)| *vid).collect();
+    for (_, vid) in best.iter().take(HEARD_AROUND).flat_map(|(_, vid)| around(*vid)) {
+        if is_wanted(&vid) && !all.contains(&vid) {
+            all.push(vid);
+        }
+    }
+    let matches = |near: Vec<(i8, u32)>| near.into_iter().map(|(distance, vid)| (distance, matched(vid))).collect();
+    let found =
+        all.iter().map(|vid| Found { vid: *vid, words: matched(*vid), around: matches(around(*vid)) }).collect();
     Matches { document_frequencies, found }
 }
 

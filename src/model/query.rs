@@ -95,7 +95,8 @@ pub struct Query {
     pub filter: Filter,
     /// How many candidates to bring by BM25 (`kernel/src/bm25.rs`), and how many by cosine: the best of each, together.
     pub limit: usize,
-    /// How many neighbours of a candidate in its session to bring on either side; 0 for none.
+    /// How many neighbours of a candidate in its session to bring on either side; 0 for none. Those of the very best
+    /// are candidates themselves.
     pub around: u8,
 }
 

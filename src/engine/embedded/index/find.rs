@@ -20,6 +20,9 @@ use super::terms::term_id;
 use crate::error::Result;
 use crate::model::{Filter, Kind, Match, MemoryId, Query, Time};
 
+/// Of so many of the best by words, and by vector, the neighbours are candidates, too.
+pub const HEARD_AROUND: usize = 20;
+
 /// A candidate, by its local number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
@@ -33,7 +36,8 @@ pub struct Found {
 pub struct Matches {
     /// In how many live versions each term of the query occurs, in the query's order, whatever the filter.
     pub document_frequencies: Vec<u32>,
-    /// Best first by BM25, ties by vid; then those that only meaning brings, nearest first.
+    /// Best first by BM25, ties by vid; then those that only meaning brings, nearest first; then the neighbours of the
+    /// first of both.
     pub found: Vec<Found>,
 }
 
@@ -80,14 +84,18 @@ pub(super) fn candidates(
         document_frequencies.push(df);
     }
     let wanted = sheet.wanted(&query.filter, now);
-    let mut best = best(&scores, query.limit, &|vid| is_wanted(&wanted, vid));
-    if let Some(near) = near {
-        let by_words: BTreeSet<u32> = best.iter().copied().collect();
-        let nearest = near.nearest(query.limit, &|vid| is_wanted(&wanted, vid));
-        best.extend(nearest.into_iter().filter(|vid| !by_words.contains(vid)));
-    }
-
+    let by_words = best(&scores, query.limit, &|vid| is_wanted(&wanted, vid));
+    let nearest = near.map_or_else(Vec::new, |near| near.nearest(query.limit, &|vid| is_wanted(&wanted, vid)));
     let is_there = |other| in_state.has(other) && sheet.of(other).is_alive(other, now);
+    // What stands beside the very best in its session is a candidate, too, though it shares no word with the question.
+    let mut beside = Vec::new();
+    for vid in by_words.iter().take(HEARD_AROUND).chain(nearest.iter().take(HEARD_AROUND)) {
+        let around = pieces.around(&sheet, *vid, query.around, is_there)?;
+        beside.extend(around.into_iter().map(|(_, vid)| vid).filter(|vid| is_wanted(&wanted, *vid)));
+    }
+    let mut known = BTreeSet::new();
+    let best: Vec<u32> = by_words.into_iter().chain(nearest).chain(beside).filter(|vid| known.insert(*vid)).collect();
+
     let around = best.iter().map(|vid| pieces.around(&sheet, *vid, query.around, is_there));
     let around = around.collect::<Result<Vec<Vec<(i8, u32)>>>>()?;
     let vids = best.iter().chain(around.iter().flatten().map(|(_, vid)| vid));

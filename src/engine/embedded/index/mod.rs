@@ -36,7 +36,7 @@ use crate::model::{Filter, Kind, MemoryId, Query, Time, VersionId};
 
 pub use audit::Audit;
 pub use entry::{Entry, Words, text_key};
-pub use find::{Found, Matches};
+pub use find::{Found, HEARD_AROUND, Matches};
 use home::Home;
 use pieces::Pieces;
 
