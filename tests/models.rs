@@ -13,5 +13,7 @@ mod cache;
 mod command;
 #[path = "models/meaning.rs"]
 mod meaning;
+#[path = "models/runtime.rs"]
+mod runtime;
 #[path = "models/switching.rs"]
 mod switching;

@@ -14,7 +14,7 @@ pub struct Model {
     session: Session,
     recipe: Recipe,
     output: String,
-    /// The library's version, and where it lies.
+    /// The library, and where it lies.
     pub runtime: String,
 }
 
@@ -60,9 +60,7 @@ impl Model {
         let names: Vec<&str> = session.outputs().iter().map(|output| output.name()).collect();
         let known = OUTPUTS.iter().copied().find(|name| names.contains(name)).or_else(|| names.first().copied());
         let output = known.ok_or_else(|| format!("{shown} has no output"))?.to_owned();
-        let version = ort::info().split(' ').find(|part| part.contains("rel-")).unwrap_or_default();
-        let version = version.rsplit("rel-").next().unwrap_or_default().trim_end_matches(',');
-        let runtime = format!("ONNX Runtime {version} ({library})");
+        let runtime = format!("ONNX Runtime in {library}");
         Ok(Self { session, recipe, output, runtime })
     }
 
