@@ -3,6 +3,7 @@
 mod client;
 mod endpoints;
 mod folders;
+mod follow;
 mod hosts;
 mod processes;
 mod tokenizers;
