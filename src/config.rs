@@ -193,8 +193,8 @@ settings! {
     search: Search {
         /// How many memories an answer holds at most, unless the question says otherwise.
         top_k: u32 = 5, 1 to 100;
-        /// Share of the question that a memory must answer to be shown. 0 shows whatever shares a word with it.
-        min_score: f64 = 0.1, 0 to 1;
+        /// The least score of a memory that is shown. Below a share of the best one none is shown in any case.
+        min_score: f64 = 0.05, 0 to 1;
     }
     /// How texts become vectors. Nothing leaves this machine unless `model` is "http".
     embedding: Embedding {

@@ -74,11 +74,14 @@ pub fn parts(parts: &Parts) -> Value {
         parts.terms.iter().map(|(term, share)| (term.clone(), json!(number(*share)))).collect();
     json!({
         "lexical": number(parts.lexical),
+        "vector": number(parts.vector),
         "neighbours": number(parts.neighbours),
+        "link": number(parts.link),
         "trust": number(parts.trust),
         "age": number(parts.age),
         "place": number(parts.place),
         "terms": terms,
+        "reason": parts.reason,
     })
 }
 

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::clock;
 use crate::error::Result;
-use crate::model::Parts;
-use crate::wire::message::{Hit, Request, Response, Retrieve, Retrieved};
+use crate::model::{Parts, Relation};
+use crate::wire::message::{Beside, Hit, Request, Response, Retrieve, Retrieved};
 
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
@@ -54,7 +54,14 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
 
 fn as_json(found: &Retrieved) -> serde_json::Value {
     let memory = |hit: &Hit| {
-        let mut more = json!({"score": json::number(hit.score)});
+        let beside =
+            |beside: &Beside| json!({"memory": json::memory(&beside.memory), "relation": beside.relation.as_str()});
+        let mut more = json!({
+            "score": json::number(hit.score),
+            "shortened": hit.is_shortened,
+            "twins": hit.twins.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "beside": hit.beside.iter().map(beside).collect::<Vec<_>>(),
+        });
         if let Some(parts) = &hit.parts {
             more["parts"] = json::parts(parts);
         }
@@ -82,6 +89,7 @@ fn as_text(found: &Retrieved, style: &Style, now: crate::model::Time) -> String 
         let score = style.bold(&format!("{:.2}", hit.score));
         out += &format!("{score}  {}\n", text::headline(&hit.memory, style, now));
         out += &style.block(&hit.memory.memory.text, 6);
+        out += &around(hit, style);
         if let Some(parts) = &hit.parts {
             out += &explained(parts, style);
         }
@@ -102,22 +110,54 @@ fn notice(found: &Retrieved, style: &Style) -> String {
         .unwrap_or_default()
 }
 
+/// What belongs to a hit besides its text, a line each.
+fn around(hit: &Hit, style: &Style) -> String {
+    let mut lines = Vec::new();
+    if hit.is_shortened {
+        lines.push(format!("shortened: `memoria show {}` has all of it", hit.memory.short_id()));
+    }
+    if !hit.twins.is_empty() {
+        let ids: Vec<String> = hit.twins.iter().map(|id| id.to_string()[..8].to_owned()).collect();
+        lines.push(format!(
+            "{} more or less the same: {}",
+            plural(hit.twins.len() as u32, "says", "say"),
+            ids.join(", ")
+        ));
+    }
+    for beside in &hit.beside {
+        let memory = &beside.memory.memory;
+        let relation = match beside.relation {
+            Relation::Older => "older, says otherwise",
+            Relation::LessTrusted => "relied on less, says otherwise",
+        };
+        let (id, date) = (beside.memory.short_id(), clock::local(memory.observed_at));
+        lines.push(format!("{relation}: {} ({id}, {})", one_line(&memory.text), &date[..10.min(date.len())]));
+    }
+    dimmed(&lines, style)
+}
+
+fn dimmed(lines: &[String], style: &Style) -> String {
+    let blocks: Vec<String> = lines.iter().map(|line| style.block(line, 6)).collect();
+    blocks.iter().flat_map(|block| block.lines()).map(|line| format!("{}\n", style.dim(line))).collect()
+}
+
 fn explained(parts: &Parts, style: &Style) -> String {
+    // No `-0.000`.
+    let plus = |number: f32| number.max(0.0);
     let scores = format!(
-        "words {:.3} + neighbours {:.3}; × trust {:.2} × age {:.2} × place {:.2}",
-        parts.lexical,
-        // No `-0.000`.
-        parts.neighbours.max(0.0),
+        "words {:.3}, meaning {:.3}, neighbours {:.3}, link {:.3}; × trust {:.2} × age {:.2} × place {:.2}",
+        plus(parts.lexical),
+        plus(parts.vector),
+        plus(parts.neighbours),
+        plus(parts.link),
         parts.trust,
         parts.age,
         parts.place
     );
     let terms: Vec<String> = parts.terms.iter().map(|(term, share)| format!("{} {share:.3}", one_line(term))).collect();
-    let mut out = String::new();
-    for line in [scores, format!("terms: {}", terms.join(", "))] {
-        for line in style.block(&line, 6).lines() {
-            out += &format!("{}\n", style.dim(line));
-        }
+    let mut lines = vec![parts.reason.clone(), scores];
+    if !terms.is_empty() {
+        lines.push(format!("terms: {}", terms.join(", ")));
     }
-    out
+    dimmed(&lines, style)
 }

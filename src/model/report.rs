@@ -96,3 +96,13 @@ pub enum Relation {
     /// It says otherwise, and is relied on less.
     LessTrusted,
 }
+
+impl Relation {
+    /// As scripts and agents read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Older => "older",
+            Self::LessTrusted => "less_trusted",
+        }
+    }
+}

@@ -1,13 +1,17 @@
 //! `retrieve`: a question in plain words, answered by the memories that are relevant, or by none.
 
-use super::{Caller, Service, checked_filter};
+use super::{Caller, Service, checked_filter, excerpt};
 use crate::clock;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::model::Filter;
+use crate::model::{Filter, Relation, Version};
 use crate::search::{self, Question, Ranking};
 use crate::wire::limits;
-use crate::wire::message::{Hit, Retrieve, Retrieved, SessionScope};
+use crate::wire::message::{Beside, Hit, Retrieve, Retrieved, SessionScope};
+
+/// Memories that are shown beside a hit, at most, and how much of each.
+const BESIDE_MAX: usize = 3;
+const BESIDE_CHARS_MAX: usize = 160;
 
 impl<E: Engine> Service<E> {
     pub async fn retrieve(&self, caller: &Caller, ask: Retrieve) -> Result<Retrieved> {
@@ -24,7 +28,7 @@ impl<E: Engine> Service<E> {
         let question = Question { text, meaning };
         let ranked = search::retrieve(&self.engine, &seen.at, &question, filter, &ranking).await?;
         let mut left_out = ranked.left_out;
-        let (mut versions, mut scores) = (Vec::new(), Vec::new());
+        let (mut versions, mut rest) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         for hit in ranked.hits {
             bytes += hit.version.memory.text.len();
@@ -32,12 +36,21 @@ impl<E: Engine> Service<E> {
                 left_out += 1;
                 continue;
             }
+            let (beside, relations): (Vec<Version>, Vec<Relation>) =
+                hit.beside.into_iter().take(BESIDE_MAX).map(|(version, relation)| (beside(version), relation)).unzip();
+            rest.push((hit.score, hit.parts, hit.is_shortened, hit.twins, relations));
             versions.push(hit.version);
-            scores.push((hit.score, hit.parts));
+            versions.extend(beside);
         }
-        let shaped = self.shape(versions).await?.into_iter().zip(scores);
-        let hits = shaped.map(|(memory, (score, parts))| Hit { memory, score, parts: ask.explain.then_some(parts) });
-        Ok(Retrieved { point: seen.point(), hits: hits.collect(), left_out, lexical_only, notice })
+        let mut shaped = self.shape(versions).await?.into_iter();
+        let mut hits = Vec::with_capacity(rest.len());
+        for (score, parts, is_shortened, twins, relations) in rest {
+            let Some(memory) = shaped.next() else { break };
+            let beside = relations.into_iter().zip(&mut shaped).map(|(relation, memory)| Beside { memory, relation });
+            let beside = beside.collect();
+            hits.push(Hit { memory, score, parts: ask.explain.then_some(parts), is_shortened, twins, beside });
+        }
+        Ok(Retrieved { point: seen.point(), hits, left_out, lexical_only, notice })
     }
 
     /// How answers to this caller are ranked, before the request's own wishes. A session that is merely
@@ -57,6 +70,13 @@ impl<E: Engine> Service<E> {
             now: clock::now(),
         }
     }
+}
+
+/// What is shown of a memory beside a hit.
+fn beside(mut version: Version) -> Version {
+    version.memory.text = excerpt(&version.memory, BESIDE_CHARS_MAX);
+    version.memory.metadata.clear();
+    version
 }
 
 /// A question that can be asked: not empty, not too long.

@@ -124,7 +124,14 @@ impl Fake {
                 let memories = self.0.memories.lock().unwrap().clone();
                 let hits = memories
                     .into_iter()
-                    .map(|memory| Hit { memory: shaped(memory), score: 0.5, parts: None })
+                    .map(|memory| Hit {
+                        memory: shaped(memory),
+                        score: 0.5,
+                        parts: None,
+                        is_shortened: false,
+                        twins: Vec::new(),
+                        beside: Vec::new(),
+                    })
                     .collect();
                 Ok(Response::Retrieved(Retrieved {
                     point: point(),

@@ -6,7 +6,7 @@ use super::super::quote::Quote;
 use super::super::tools::Asked;
 use super::{GLIMPSE_CHARS_MAX, GLIMPSES_MAX, Reply, Room, counted, masked_note, named, on, value};
 use crate::model::text::{one_line, visible};
-use crate::model::{Name, Parts};
+use crate::model::{Name, Parts, Relation};
 use crate::wire::message::{Corrected, Hit, Listed, Point, Purged, Retrieved, Shaped, Stored};
 
 pub fn stored(stored: &Stored) -> Reply {
@@ -37,13 +37,23 @@ pub fn stored(stored: &Stored) -> Reply {
 
 pub fn retrieved(asked: &Asked, retrieved: &Retrieved) -> Reply {
     let mut room = Room::new();
-    let fit = retrieved.hits.iter().take_while(|hit| room.take([&hit.memory])).count();
+    let fit = retrieved
+        .hits
+        .iter()
+        .take_while(|hit| room.take(hit.beside.iter().map(|beside| &beside.memory).chain([&hit.memory])))
+        .count();
     let hits = &retrieved.hits[..fit];
     let left_out = retrieved.left_out as usize + retrieved.hits.len() - hits.len();
     let mut quote = Quote::default();
     for hit in hits {
-        let note = hit.parts.as_ref().map(|parts| explained(hit, parts)).unwrap_or_default();
-        quote.add(&hit.memory, &note, asked.shows_projects, 0);
+        quote.add(&hit.memory, &noted(hit), asked.shows_projects, 0);
+        for beside in &hit.beside {
+            quote.say(match beside.relation {
+                Relation::Older => "Older, and says otherwise:".to_owned(),
+                Relation::LessTrusted => "Relied on less, and says otherwise:".to_owned(),
+            });
+            quote.add(&beside.memory, "", asked.shows_projects, GLIMPSE_CHARS_MAX);
+        }
     }
     let mut text = match hits.len() {
         0 => format!("No relevant memories found{}.", at(&retrieved.point)),
@@ -57,7 +67,7 @@ pub fn retrieved(asked: &Asked, retrieved: &Retrieved) -> Reply {
     }
     let structured = json!({
         "point": value::point(&retrieved.point), "memories": value::list(hits, value::hit), "left_out": left_out,
-        "lexical_only": retrieved.lexical_only,
+        "lexical_only": retrieved.lexical_only, "notice": retrieved.notice.as_deref().map(|it| one_line(it, 300)),
     });
     Reply { text, structured }
 }
@@ -158,10 +168,33 @@ fn at(point: &Point) -> String {
     if point.name.as_ref() == Some(&Name::main()) { String::new() } else { format!(" in {}", named(point)) }
 }
 
+/// What the line above a hit says besides its origin.
+fn noted(hit: &Hit) -> String {
+    let mut notes = Vec::new();
+    if hit.is_shortened {
+        notes.push("shortened to fit max_tokens".to_owned());
+    }
+    match hit.twins.len() {
+        0 => {}
+        1 => notes.push("1 more says the same".to_owned()),
+        more => notes.push(format!("{more} more say the same")),
+    }
+    notes.extend(hit.parts.as_ref().map(|parts| explained(hit, parts)));
+    notes.join("; ")
+}
+
 fn explained(hit: &Hit, parts: &Parts) -> String {
     let mut out = format!(
-        "score {:.2}: words {:.2}, neighbours {:.2}, trust {:.2}, age {:.2}, place {:.2}",
-        hit.score, parts.lexical, parts.neighbours, parts.trust, parts.age, parts.place
+        "{}; score {:.2}: words {:.2}, meaning {:.2}, neighbours {:.2}, link {:.2}, trust {:.2}, age {:.2}, place {:.2}",
+        one_line(&parts.reason, 200),
+        hit.score,
+        parts.lexical,
+        parts.vector,
+        parts.neighbours,
+        parts.link,
+        parts.trust,
+        parts.age,
+        parts.place
     );
     if !parts.terms.is_empty() {
         let terms: Vec<_> =

@@ -46,6 +46,15 @@ pub fn memory(shaped: &Shaped) -> Value {
 
 pub fn hit(hit: &Hit) -> Value {
     let mut value = with(&hit.memory, "score", json!(rounded(hit.score)));
+    if hit.is_shortened {
+        value["shortened"] = true.into();
+    }
+    if !hit.twins.is_empty() {
+        value["twins"] = list(&hit.twins, |id| id.to_string().into());
+    }
+    if !hit.beside.is_empty() {
+        value["beside"] = list(&hit.beside, |beside| with(&beside.memory, "relation", beside.relation.as_str().into()));
+    }
     if let Some(parts) = &hit.parts {
         value["parts"] = parts_value(parts);
     }
@@ -162,8 +171,9 @@ pub fn merged(merged: &Merged) -> Value {
 fn parts_value(parts: &Parts) -> Value {
     let terms: Value = parts.terms.iter().map(|(term, share)| (term.clone(), json!(rounded(*share)))).collect();
     json!({
-        "lexical": rounded(parts.lexical), "neighbours": rounded(parts.neighbours), "trust": rounded(parts.trust),
-        "age": rounded(parts.age), "place": rounded(parts.place), "terms": terms,
+        "lexical": rounded(parts.lexical), "vector": rounded(parts.vector), "neighbours": rounded(parts.neighbours),
+        "link": rounded(parts.link), "trust": rounded(parts.trust), "age": rounded(parts.age),
+        "place": rounded(parts.place), "terms": terms, "reason": visible(&parts.reason),
     })
 }
 

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Author, CommitId, Confidence, Filter, Kind, Masked, Memory, MemoryId, Name, Page, Parts, ProjectId, Ref, SessionId,
-    Source, SubjectId, Time, Trust, VersionId, Walk,
+    Author, CommitId, Confidence, Filter, Kind, Masked, Memory, MemoryId, Name, Page, Parts, ProjectId, Ref, Relation,
+    SessionId, Source, SubjectId, Time, Trust, VersionId, Walk,
 };
 
 /// Which project a request means.
@@ -259,6 +259,18 @@ pub struct Hit {
     /// 0 to 1: share of the question that the memory answers, priors included.
     pub score: f32,
     pub parts: Option<Parts>,
+    /// The text is the beginning of the memory's, cut at a sentence to keep within `max_tokens`.
+    pub is_shortened: bool,
+    /// Memories that say nearly the same, and are not in the answer.
+    pub twins: Vec<MemoryId>,
+    /// Memories that say otherwise, each with how it stands to this one; their texts may be cut.
+    pub beside: Vec<Beside>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Beside {
+    pub memory: Shaped,
+    pub relation: Relation,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
