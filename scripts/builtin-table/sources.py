@@ -46,7 +46,7 @@ def fetch(work):
 
 
 def runs(text):
-    """Runs of ASCII letters and digits, with their case, accents taken off. What is of another script is passed over."""
+    """Runs of ASCII letters and digits, with their case, accents taken off. Other scripts are passed over."""
     def plain(letter):
         if letter.isascii():
             return letter
@@ -81,20 +81,32 @@ class Source:
         self.talk = talk(work / "chatterbot_corpus-1.3.3-py2.py3-none-any.whl")
         # Words of programming that neither BERT's vocabulary nor a dictionary holds in one piece.
         self.trade = (HERE / "words.txt").read_text().split()
+        # What some of them are, in words that the teacher knows: of `neovim` it makes "neo" and "vim".
+        self.glossary = dict(line.split(": ") for line in (HERE / "glossary.txt").read_text().splitlines())
+        self.trade = list(dict.fromkeys([*self.trade, *self.glossary]))
         self.counts = collections.Counter()
         examples = [example for _, found in self.synsets for example in found]
         for text in self.manuals + [gloss for gloss, _ in self.synsets] + examples:
             for run in runs(text):
                 self.counts.update(parts(run))
 
+    def explained(self, word):
+        """What the teacher reads where the table has this word."""
+        return f"{self.glossary[word]} {word}" if word in self.glossary else word
+
     def sentences(self):
-        """What the table learns from, in an order that depends on nothing but the pinned files."""
+        """What the table learns from, kind by kind, as pairs: what it reads, and what the teacher reads. The order
+        depends on nothing but the pinned files."""
         chance = random.Random(5)
         manuals = [s for s in self.manuals if len(s.split()) <= 18]
         examples = [e for _, found in self.synsets for e in found if 3 <= len(e.split()) <= 18]
         chance.shuffle(manuals)
         chance.shuffle(examples)
-        return [*self.filled(chance, 16_000), *examples[:14_000], *manuals[:14_000], *self.talk]
+        same = lambda texts: [(text, text) for text in texts]
+        return {
+            "templates": self.filled(chance, 16_000), "examples": same(examples[:14_000]),
+            "manuals": same(manuals[:14_000]), "talk": same(self.talk),
+        }
 
     def filled(self, chance, number):
         """Templates with words in their gaps: notes of a project, talk among friends, and questions."""
@@ -108,8 +120,14 @@ class Source:
                  "tina victor wendy zoe james john mary sarah tom linda peter".split(),
         }
         templates = (HERE / "templates.txt").read_text().splitlines()
-        fill = lambda: re.sub(r"\{(.)\}", lambda gap: chance.choice(gaps[gap[1]]), chance.choice(templates))
-        return [fill() for _ in range(number)]
+        pairs = []
+        for _ in range(number):
+            read = taught = chance.choice(templates)
+            for gap in re.findall(r"\{.\}", read):
+                word = chance.choice(gaps[gap[1]])
+                read, taught = read.replace(gap, word, 1), taught.replace(gap, self.explained(word), 1)
+            pairs.append((read, taught))
+        return pairs
 
 
 def synsets(data):
@@ -154,6 +172,7 @@ def manual(path):
 def talk(path):
     """Lines of the English conversations."""
     with zipfile.ZipFile(path) as wheel:
-        files = [wheel.read(name).decode("utf-8", "replace") for name in sorted(wheel.namelist()) if "/english/" in name]
+        names = [name for name in sorted(wheel.namelist()) if "/english/" in name]
+        files = [wheel.read(name).decode("utf-8", "replace") for name in names]
     lines = [line.strip(' -\n"') for text in files for line in text.split("\n") if line.strip().startswith("-")]
     return [line for line in dict.fromkeys(lines) if 2 <= len(line.split()) <= 25]

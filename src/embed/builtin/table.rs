@@ -1,15 +1,15 @@
 //! The layout of the table: rows found by a hash of their text, and their vectors in product quantisation (H. Jégou,
-//! M. Douze, C. Schmid, "Product quantization for nearest neighbor search", 2011). Little endian:
-//! header (`MEMT`, dimensions u16, width of a group u16, rows u32), where each of 4,096 buckets starts (u16, one more at
-//! the end), then for each row, in the order of their hashes, 24 bits of its hash, its length (u8) and a code for each
-//! group (u8), and last the 256 centres of each group (i8). It knows no words.
+//! M. Douze, C. Schmid, "Product quantization for nearest neighbor search", 2011). It knows no words. Little endian:
+//! header (`MEMT`, dimensions u16, width of a group u16, rows u32); where each of 4,096 buckets starts (u16, and one
+//! more for the end); 24 bits of the hash of each row, in the order of the hashes; their lengths (u8); their codes, one
+//! for each group (u8); the 256 centres of each group (i8).
 
 use std::ops::Range;
 
 const MAGIC: &[u8; 4] = b"MEMT";
 const HEADER: usize = 12;
-/// The first bits of a hash say which bucket, the next are compared. The texts themselves are not kept: a word that is no
-/// row is taken for one once in `2^24 / (rows in a bucket)`, some four million words.
+/// The first bits of a hash say which bucket, the next are compared. The texts themselves are not kept: of the words
+/// that are no row, one in `2^24 / (rows in a bucket)`, some four million, is taken for one.
 const BUCKET_BITS: u32 = 12;
 const BUCKETS: usize = 1 << BUCKET_BITS;
 const PRINT_BITS: u32 = 24;

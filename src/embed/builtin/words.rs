@@ -1,7 +1,7 @@
 //! Text to rows of the table: runs of ASCII letters and digits; each as a whole if the table has it (`javascript`,
-//! `k8s`), else its parts by case and digits (`HTTPServer2`), each as a whole or cut into the longest pieces that the table
-//! has, as WordPiece does. Not `wordpiece`: that knows no identifiers and no hashes, and its letters are BERT's.
-//! `scripts/builtin-table` cuts the same way. Numbers and other scripts are passed over.
+//! `k8s`), else its parts by case and digits (`HTTPServer2`), each cut into the longest pieces that the table has.
+//! Numbers and other scripts are passed over. `scripts/builtin-table` cuts the same way. Not `wordpiece`, which knows
+//! no identifiers and needs its vocabulary's texts: hashes take half the room and are found at once.
 
 use super::super::wordpiece;
 use super::table::Table;
@@ -76,8 +76,8 @@ fn parts(run: &[u8], mut emit: impl FnMut(&[u8])) {
     }
 }
 
-/// How many bytes from `start` the longest piece takes, and its row. Of what is in no piece, a letter is passed over; the
-/// table has a row for every letter.
+/// How many bytes from `start` the longest piece takes, and its row. The table has a row for every letter; were one
+/// missing, the letter would be passed over.
 fn longest(table: &Table<'_>, part: &[u8], start: usize) -> (usize, Option<usize>) {
     let end = part.len().min(start + PIECE_BYTES_MAX);
     let mut hashes = [0u64; PIECE_BYTES_MAX];
