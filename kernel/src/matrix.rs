@@ -79,18 +79,40 @@ impl Path {
         }
     }
 
-    /// Runs plain loops, compiled for the vectors that this path has. Their results are the same on every path: the
-    /// compiler neither reorders sums nor fuses products.
-    #[inline]
-    pub(crate) fn widely<R>(self, loops: impl FnOnce() -> R) -> R {
-        match self.0 {
-            // SAFETY: `available` has seen AVX2, and nobody else makes such a path.
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 | Kind::AvxVnni | Kind::Avx512Vnni => unsafe { x86::with_avx2(loops) },
-            _ => loops(),
-        }
+    /// Whether plain loops are to be run as they were compiled for AVX2.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn has_avx2(self) -> bool {
+        matches!(self.0, Kind::Avx2 | Kind::AvxVnni | Kind::Avx512Vnni)
     }
 }
+
+/// A function of plain loops, with the path as one argument more: its code is there for the vectors of every CPU and for
+/// AVX2. Its results are the same on every path: the compiler neither reorders sums nor fuses products.
+macro_rules! widely {
+    ($(#[$about:meta])* $sight:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+        $(#[$about])*
+        $sight fn $name(path: $crate::matrix::Path, $($argument: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn plain($($argument: $type),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                fn avx2($($argument: $type),*) $(-> $result)? {
+                    plain($($argument),*)
+                }
+                if path.has_avx2() {
+                    // SAFETY: `Path::available` has seen AVX2, and nobody else makes such a path.
+                    return unsafe { avx2($($argument),*) };
+                }
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = path;
+            plain($($argument),*)
+        }
+    };
+}
+pub(crate) use widely;
 
 /// A matrix of signed bytes as the kernels read it: for each [`PANEL`] of outputs, for each [`GROUP`] of inputs, for
 /// each output of the panel, its weights for the inputs of the group.

@@ -9,12 +9,6 @@ use super::{GROUP, PANEL, for_tiles};
 /// Bytes of one group of inputs in a panel.
 const STEP: usize = PANEL * GROUP;
 
-/// Runs loops that the compiler turns into AVX2.
-#[target_feature(enable = "avx2")]
-pub unsafe fn with_avx2<R>(loops: impl FnOnce() -> R) -> R {
-    loops()
-}
-
 /// The four values of a row that a step multiplies.
 #[inline(always)]
 unsafe fn group_of(rows: *const u8, at: usize) -> i32 {
