@@ -10,6 +10,7 @@ mod calibrate;
 pub mod child;
 pub mod http;
 pub mod install;
+pub mod minilm;
 pub mod models;
 mod name;
 pub mod onnx;

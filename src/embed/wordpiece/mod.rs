@@ -43,6 +43,8 @@ pub struct Pieces {
     pub ids: Vec<u32>,
     /// Words that are not in the vocabulary.
     pub unknown: usize,
+    /// Those of them that have a letter: words of another script, not signs and pictures.
+    pub foreign: usize,
     /// Whether some of the text was left out, because it has more pieces than were wanted.
     pub is_cut: bool,
 }
@@ -129,6 +131,7 @@ impl Vocabulary {
         words(text, |word| {
             if !self.cut_word(word, &mut pieces.ids) {
                 pieces.unknown += 1;
+                pieces.foreign += usize::from(word.chars().any(char::is_alphabetic));
                 pieces.ids.extend(self.unknown);
             }
             pieces.is_cut = pieces.ids.len() > most;

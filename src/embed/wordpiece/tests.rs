@@ -112,9 +112,9 @@ fn a_vocabulary_finds_each_of_its_pieces_and_nothing_else() {
 fn a_text_is_cut_at_the_number_of_pieces_and_says_so() {
     let vocabulary = Vocabulary::new("[UNK]\nred\ngreen\n##ish\n").unwrap();
     let cut = |most| vocabulary.cut("Red, greenish red", most);
-    assert_eq!(cut(5), Pieces { ids: vec![1, 0, 2, 3, 1], unknown: 1, is_cut: false });
-    assert_eq!(cut(3), Pieces { ids: vec![1, 0, 2], unknown: 1, is_cut: true });
-    assert_eq!(cut(4), Pieces { ids: vec![1, 0, 2, 3], unknown: 1, is_cut: true });
+    assert_eq!(cut(5), Pieces { ids: vec![1, 0, 2, 3, 1], unknown: 1, foreign: 1, is_cut: false });
+    assert_eq!(cut(3), Pieces { ids: vec![1, 0, 2], unknown: 1, foreign: 1, is_cut: true });
+    assert_eq!(cut(4), Pieces { ids: vec![1, 0, 2, 3], unknown: 1, foreign: 1, is_cut: true });
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn vocabularies_without_an_end_of_line_or_with_those_of_windows_are_read() {
     let vocabulary = Vocabulary::new("one\r\n##two\r\nthree").unwrap();
     assert_eq!((vocabulary.len(), vocabulary.id("##two"), vocabulary.id("three")), (3, Some(1), Some(2)));
     let unknown_is_left_out = vocabulary.cut("onetwo four", 9);
-    assert_eq!(unknown_is_left_out, Pieces { ids: vec![0, 1], unknown: 1, is_cut: false });
+    assert_eq!(unknown_is_left_out, Pieces { ids: vec![0, 1], unknown: 1, foreign: 1, is_cut: false });
 }
 
 #[test]
