@@ -228,8 +228,8 @@ impl Tensors {
             |source: serde_json::Error| Error::corrupt(format!("the header of {name} cannot be read: {source}"));
         let mut header: HashMap<String, serde_json::Value> = serde_json::from_slice(&json).map_err(wrong)?;
         header.remove("__metadata__");
-        let tensors = header.into_iter().map(|(name, value)| Ok((name, serde_json::from_value(value)?)));
-        let found = tensors.collect::<std::result::Result<_, _>>().map_err(wrong)?;
+        let tensor = |(name, value)| serde_json::from_value(value).map(|tensor| (name, tensor));
+        let found = header.into_iter().map(tensor).collect::<std::result::Result<_, _>>().map_err(wrong)?;
         Ok(Self { file, path: name, found, start: 8 + length })
     }
 
@@ -239,7 +239,8 @@ impl Tensors {
 
     /// What the tensors' own shapes say.
     fn shape(&self, positions: usize, pieces: usize, vocabulary_bytes: usize) -> Result<Shape> {
-        let size = |name: &str, axis: usize| Ok(self.tensor(name)?.shape.get(axis).copied().unwrap_or(0));
+        let size =
+            |name: &str, axis: usize| -> Result<usize> { Ok(self.tensor(name)?.shape.get(axis).copied().unwrap_or(0)) };
         let width = size("embeddings.word_embeddings.weight", 1)?;
         let inner = size("encoder.layer.0.intermediate.dense.weight", 0)?;
         let layers =

@@ -199,7 +199,8 @@ fn pieces(text: &str) -> Vec<u32> {
 fn vectors_are_those_of_the_forward_pass_written_plainly() {
     for seed in 1..6 {
         let plain = Plain(random_weights(seed));
-        let model = open(&made(seed).file).unwrap();
+        let made = made(seed);
+        let model = open(&made.file).unwrap();
         for (text, vector) in TEXTS.iter().zip(vectors(&model, TEXTS)) {
             let found = cosine(&vector, &plain.vector(&pieces(text)));
             assert!(found > 0.999, "seed {seed}, {text}: {found}");
@@ -236,7 +237,8 @@ fn a_text_has_the_same_vector_in_company_and_after_a_rest() {
 
 #[test]
 fn only_the_first_tokens_of_a_text_count() {
-    let model = open(&made(9).file).unwrap();
+    let made = made(9);
+    let model = open(&made.file).unwrap();
     let texts = [POSITIONS - 3, POSITIONS - 2, POSITIONS - 1, 3_000].map(|words| "red ".repeat(words));
     let vectors = vectors(&model, &texts.each_ref().map(String::as_str));
     assert_ne!(vectors[0], vectors[1]);
@@ -246,7 +248,8 @@ fn only_the_first_tokens_of_a_text_count() {
 
 #[test]
 fn a_text_without_known_words_has_no_vector() {
-    let model = open(&made(10).file).unwrap();
+    let made = made(10);
+    let model = open(&made.file).unwrap();
     let vectors =
         vectors(&model, &["", " \n", "日本語", "👍", "красный green синий", "red", "👍 red 👍", "red, red 日 green"]);
     let is_there: Vec<bool> = vectors.iter().map(|vector| vector.iter().any(|number| *number != 0.0)).collect();
