@@ -13,6 +13,8 @@ mod cache;
 mod command;
 #[path = "models/meaning.rs"]
 mod meaning;
+#[path = "models/reference.rs"]
+mod reference;
 #[path = "models/runtime.rs"]
 mod runtime;
 #[path = "models/switching.rs"]

@@ -34,6 +34,7 @@ const TOKENS_MAX: usize = 256;
 pub struct Minilm {
     path: PathBuf,
     space: Space,
+    cpu: matrix::Path,
     loaded: Mutex<Option<Loaded>>,
 }
 
@@ -54,11 +55,16 @@ impl Minilm {
         Self::open_as(path, MODEL)
     }
 
+    /// The same, by other instructions than the fastest: for measuring. The vectors are the same.
+    pub fn by(self, cpu: matrix::Path) -> Self {
+        Self { cpu, ..self }
+    }
+
     fn open_as(path: &Path, model: &str) -> Result<Self> {
         let shape = file::look(path, model)?;
         let dims = u16::try_from(shape.width).map_err(|_| Error::corrupt("the model's vectors are too long"))?;
         let space = Space { model: model.parse()?, dims };
-        Ok(Self { path: path.to_owned(), space, loaded: Mutex::new(None) })
+        Ok(Self { path: path.to_owned(), space, cpu: matrix::Path::best(), loaded: Mutex::new(None) })
     }
 
     /// What a panic left behind is dropped: it may be half done.
@@ -126,13 +132,13 @@ impl Embedder for Minilm {
     fn embed(&self, _side: Side, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         let mut loaded = self.loaded();
         if loaded.is_none() {
-            *loaded = Some(Loaded::load(&self.path, self.space.model.as_str(), matrix::Path::best())?);
+            *loaded = Some(Loaded::load(&self.path, self.space.model.as_str(), self.cpu)?);
         }
         loaded.as_mut().map_or_else(|| Ok(Vec::new()), |loaded| loaded.embed(texts))
     }
 
     fn describe(&self) -> String {
-        format!("our own encoder, 8 bits, {} instructions", matrix::Path::best().name())
+        format!("our own encoder, 8 bits, {} instructions", self.cpu.name())
     }
 
     fn rest(&self) {
