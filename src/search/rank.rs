@@ -66,6 +66,8 @@ const PLACE_REACH: f32 = 0.05;
 /// How many hits past the last wanted one are still looked at for twins and contradictions: a fact that has been
 /// replaced must not stay because its successor came one place later.
 const LOOKED_PAST: usize = 8;
+/// And how relevant, as a share of the best hit, what is no hit must be to be held against those that are.
+const RIVAL_SHARE: f32 = 0.4;
 
 const DAY_MS: f32 = 86_400_000.0;
 
@@ -197,7 +199,10 @@ impl<'a> Judgement<'a> {
     /// The answer: from the best downwards, twins folded, what has been replaced put beside its successor, within
     /// count and budget.
     pub(super) fn answer(self) -> Ranked {
-        let Self { question, ask, words, direct, linked, .. } = self;
+        let Self { question, ask, words, direct, linked, mut rest, .. } = self;
+        let bar = direct.iter().map(Judged::relevance).fold(0.0, f32::max) * RIVAL_SHARE;
+        rest.retain(|judged| bar > 0.0 && judged.relevance() >= bar);
+        rest.sort_by(|a, b| b.score().total_cmp(&a.score()).then(a.id().cmp(&b.id())));
         let (mut shown, mut left_out) = (Vec::<Shown>::new(), 0);
         let lowest = direct.last().map_or(0.0, Judged::score);
         let first_linked = direct.len();
@@ -211,6 +216,9 @@ impl<'a> Judgement<'a> {
                 next.hit.score = next.hit.score.min(lowest);
             }
             left_out += u32::from(!place_in(&mut shown, next, ask.top_k));
+        }
+        for rival in rest.into_iter().take(LOOKED_PAST) {
+            settle(&mut shown, Shown::of(rival));
         }
         let mut ranked = Ranked { hits: Vec::new(), left_out };
         let mut budget = if ask.max_tokens == 0 { u32::MAX } else { ask.max_tokens };
@@ -277,16 +285,28 @@ impl Shown {
 
 /// Puts a hit behind those shown, into a twin, beside its successor, or in place of what it replaces; `false` when
 /// there is no room for it.
-fn place_in(shown: &mut Vec<Shown>, mut next: Shown, top_k: usize) -> bool {
+fn place_in(shown: &mut Vec<Shown>, next: Shown, top_k: usize) -> bool {
     if let Some(twin) = shown.iter_mut().find(|other| next.said.is_twin(&other.said, &next.vector, &other.vector)) {
         twin.hit.twins.push(next.hit.version.memory.id);
         return true;
     }
+    let Some(mut next) = settle(shown, next) else { return true };
+    if shown.len() >= top_k {
+        return false;
+    }
+    next.hit.score = next.hit.score.min(shown.last().map_or(1.0, |last| last.hit.score));
+    shown.push(next);
+    true
+}
+
+/// Puts a memory beside the hit that it gives way to, or in place of the one that gives way to it; gives it back when
+/// it contradicts none.
+fn settle(shown: &mut [Shown], next: Shown) -> Option<Shown> {
     let memory = &next.hit.version.memory;
     for other in shown.iter_mut() {
         if let Some(relation) = loses_to(memory, &other.hit.version.memory, &next.said, &other.said) {
             other.hit.beside.push((next.hit.version, relation));
-            return true;
+            return None;
         }
     }
     let replaced = shown.iter().enumerate().find_map(|(at, other)| {
@@ -299,14 +319,9 @@ fn place_in(shown: &mut Vec<Shown>, mut next: Shown, top_k: usize) -> bool {
         new.score = new.score.max(old.hit.score);
         new.beside.push((old.hit.version, relation));
         new.beside.extend(old.hit.beside);
-        return true;
+        return None;
     }
-    if shown.len() >= top_k {
-        return false;
-    }
-    next.hit.score = next.hit.score.min(shown.last().map_or(1.0, |last| last.hit.score));
-    shown.push(next);
-    true
+    Some(next)
 }
 
 /// A fraction to a factor from `1 - reach` to `1 + reach`.

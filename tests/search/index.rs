@@ -1,7 +1,5 @@
 //! Words find memories: what the index answers, held against a plain scan, and what survives damage to its files.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +14,8 @@ use memoria::search::{Ranked, Ranking, rank};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use roaring::RoaringBitmap;
+
+use crate::support;
 
 const NOW: Time = Time(1_800_000_000_000);
 
@@ -268,47 +268,6 @@ fn filters_judge_every_column_before_and_after_a_restart() {
         store.reopen();
         assert_eq!(store.index.missing_from(), 6);
     }
-}
-
-#[test]
-fn twins_are_folded_into_one_hit_that_names_them_and_another_number_is_another_fact() {
-    let store = Store::texts(&[
-        "The staging server of the billing team listens on port 8080",
-        "The staging server of the billing team listens on port 9090",
-        "the staging server of the billing team listens on port 8080!",
-        "Billing staging server certificates expire in May",
-        "Deploys happen on Fridays",
-    ]);
-    let ranked = store.ranked("billing staging server port", &ranking());
-    let found: Vec<usize> = ranked.hits.iter().map(|hit| store.number(&hit.version.memory)).collect();
-    assert_eq!(found.iter().filter(|number| [0, 2].contains(*number)).count(), 1, "{found:?}");
-    assert!(found.contains(&1), "{found:?}");
-    let folded = ranked.hits.iter().find(|hit| !hit.twins.is_empty()).unwrap();
-    assert_eq!(folded.twins, [store.memories[2].id]);
-}
-
-#[test]
-fn an_answer_keeps_to_its_budget_and_says_what_it_left_out() {
-    let long = format!("The cache keeps entries {}", "and more and more ".repeat(40));
-    let store = Store::texts(&[&long, "The cache is small", "Deploys happen on Fridays"]);
-    let ranked = store.ranked("cache", &Ranking { max_tokens: 20, min_score: 0.0, ..ranking() });
-    assert_eq!(ranked.hits.len(), 1);
-    assert_eq!(ranked.hits[0].version.memory.text, "The cache is small");
-    let ranked = store.ranked("cache", &Ranking { top_k: 1, ..ranking() });
-    assert_eq!(ranked.hits.len(), 1);
-}
-
-#[test]
-fn priors_settle_ties_but_never_lift_the_irrelevant() {
-    let mut all: Vec<Memory> =
-        ["The cache lives for five minutes", "Five minutes is how long entries of the cache live", "Fridays"]
-            .iter()
-            .zip(0..)
-            .map(|(text, vid)| memory(vid, text))
-            .collect();
-    (all[0].trust, all[0].confidence, all[0].observed_at) = (Trust::T4, Confidence(0), Time(0));
-    (all[2].trust, all[2].confidence) = (Trust::T1, Confidence(1000));
-    assert_eq!(Store::of(all).ask("how many minutes does the cache live"), [1, 0]);
 }
 
 /// The same question, answered by reading everything.
