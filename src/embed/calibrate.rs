@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::model::Calibration;
 
 /// Until a model was measured; of MiniLM's kind.
-pub const UNKNOWN: Calibration = Calibration { floor: 0.2, ceiling: 0.6 };
+pub const UNKNOWN: Calibration = Calibration { floor: 0.2, ceiling: 0.45 };
 /// Floor and ceiling are never nearer, even of a model that tells nothing apart.
 const APART_MIN: f32 = 0.02;
 

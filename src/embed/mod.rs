@@ -4,6 +4,7 @@
 //! `builtin` is the table inside the binary, `minilm` our own encoder over one mapped file, `onnx` any other model in
 //! a child process, `http` an endpoint; `wordpiece` cuts texts for the first three.
 
+mod background;
 pub mod builtin;
 pub mod cache;
 mod calibrate;

@@ -135,7 +135,12 @@ impl Embedder for Onnx {
     }
 
     fn describe(&self) -> String {
-        format!("{}; {}", self.about, self.worker.describe())
+        let [question, passage] = &self.prefixes;
+        let prefixes = match question.is_empty() && passage.is_empty() {
+            true => String::new(),
+            false => format!(", questions after {question:?}, memories after {passage:?}"),
+        };
+        format!("{}{prefixes}; {}", self.about, self.worker.describe())
     }
 
     fn rest(&self) {

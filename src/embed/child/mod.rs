@@ -12,12 +12,13 @@ pub mod serve;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::frame::{Reply, Start};
+use super::background;
 use crate::error::{Error, ErrorKind, Result};
 
 /// For loading: a runtime of 35 MB and weights of gigabytes from a slow disk.
@@ -181,7 +182,7 @@ impl Process {
         let failed = |e: std::io::Error| {
             Error::unavailable(format!("cannot start the process that makes vectors ({}): {e}", program.display()))
         };
-        let mut child = Command::new(program)
+        let mut child = background::command(program)
             .arg("embed")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

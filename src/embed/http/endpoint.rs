@@ -46,11 +46,8 @@ pub enum Failure {
 
 impl Endpoint {
     /// `timeout` is for one try.
-    ///
-    /// # Errors
-    /// None yet: the address is judged before.
-    pub fn new(address: Address, timeout: Duration) -> Result<Self> {
-        Ok(Self { address, timeout, circuit: Mutex::default() })
+    pub fn new(address: Address, timeout: Duration) -> Self {
+        Self { address, timeout, circuit: Mutex::default() }
     }
 
     fn circuit(&self) -> MutexGuard<'_, Circuit> {

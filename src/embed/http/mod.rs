@@ -63,7 +63,8 @@ impl Http {
         let key = Key::of(settings)?;
         let timeout = Duration::from_millis(settings.http_timeout_ms.into());
         let urls = settings.http_urls.split(',').map(str::trim).filter(|url| !url.is_empty());
-        let endpoints: Vec<_> = urls.map(|url| Endpoint::new(address(url, &key)?, timeout)).collect::<Result<_>>()?;
+        let endpoints: Vec<_> =
+            urls.map(|url| Ok(Endpoint::new(address(url, &key)?, timeout))).collect::<Result<_>>()?;
         let Some(first) = endpoints.first() else {
             return Err(Error::invalid(
                 "embedding.http_urls is empty: set it to the endpoint's address, such as http://localhost:11434/v1",

@@ -3,12 +3,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::address::Address;
 use super::client::Patience;
+use crate::embed::background;
 use crate::error::{Error, Result};
 
 /// What comes back.
@@ -156,7 +157,7 @@ pub fn through_curl(
     until: Instant,
 ) -> Result<Pipe> {
     let failed = |e: io::Error| Error::unavailable(format!("cannot run curl for {}: {e}", address.origin()));
-    let mut child = Command::new("curl")
+    let mut child = background::command("curl")
         .args(["--disable", "--config", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -23,7 +23,7 @@ pub struct Unigram {
     bytes: Option<Vec<u32>>,
     steps: Vec<Step>,
     splits_at_whitespace: bool,
-    first: First,
+    lead: Lead,
     splits_at_spaces: bool,
 }
 
@@ -42,11 +42,11 @@ enum Step {
 
 /// Where a space is put that the text does not have.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum First {
+enum Lead {
     /// Before each part.
     Always,
     /// Before the text.
-    First,
+    Start,
     Never,
 }
 
@@ -83,7 +83,7 @@ impl Unigram {
             bytes: bytes.flatten(),
             steps: Vec::new(),
             splits_at_whitespace: false,
-            first: First::Never,
+            lead: Lead::Never,
             splits_at_spaces: false,
         };
         unigram.add_step(&tokenizer["normalizer"])?;
@@ -139,10 +139,10 @@ impl Unigram {
                 if split["replacement"].as_str().is_some_and(|mark| mark != SPACE.to_string()) {
                     return Err("it marks spaces in a way that is not known here".to_owned());
                 }
-                self.first = match (split["prepend_scheme"].as_str(), split["add_prefix_space"].as_bool()) {
-                    (Some("always"), _) | (None, Some(true) | None) => First::Always,
-                    (Some("first"), _) => First::First,
-                    _ => First::Never,
+                self.lead = match (split["prepend_scheme"].as_str(), split["add_prefix_space"].as_bool()) {
+                    (Some("always"), _) | (None, Some(true) | None) => Lead::Always,
+                    (Some("first"), _) => Lead::Start,
+                    _ => Lead::Never,
                 };
                 self.splits_at_spaces = split["split"].as_bool().unwrap_or(true);
                 Ok(())
@@ -164,7 +164,7 @@ impl Unigram {
             let mut part = part.replace(' ', &SPACE.to_string());
             // "First" means the part that the text begins with.
             let wants =
-                self.first == First::Always || (self.first == First::First && place == 0 && text.starts_with(parts[0]));
+                self.lead == Lead::Always || (self.lead == Lead::Start && place == 0 && text.starts_with(parts[0]));
             if wants && !part.starts_with(SPACE) {
                 part.insert(0, SPACE);
             }
