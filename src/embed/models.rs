@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Embedder;
 use super::builtin::Builtin;
@@ -31,6 +31,8 @@ const HEADER: &str = "memoria embedding 1";
 pub struct Models {
     folder: PathBuf,
     choice_file: PathBuf,
+    /// Held while the choice is changed.
+    changing: Mutex<()>,
 }
 
 /// What is remembered from one life of the daemon to the next.
@@ -53,7 +55,7 @@ pub struct Installed {
 impl Models {
     /// Touches no file yet.
     pub fn new(folder: &Path, choice_file: &Path) -> Self {
-        Self { folder: folder.to_owned(), choice_file: choice_file.to_owned() }
+        Self { folder: folder.to_owned(), choice_file: choice_file.to_owned(), changing: Mutex::default() }
     }
 
     /// Where they are installed.
@@ -81,7 +83,12 @@ impl Models {
         match name {
             HTTP => Ok(Arc::new(Http::open(settings)?)),
             BUILTIN => Ok(Arc::new(Builtin::new()?)),
-            MINILM => Ok(Arc::new(Minilm::open(&self.folder(settings).join(MINILM).join(minilm::FILE))?)),
+            MINILM => {
+                let folder = self.path_of(MINILM, settings).ok_or_else(|| {
+                    Error::not_found("minilm is not installed: `memoria model install minilm` fetches it")
+                })?;
+                Ok(Arc::new(Minilm::open(&folder.join(minilm::FILE))?))
+            }
             _ => {
                 let path = self.path_of(name, settings).ok_or_else(|| self.unknown(name, settings))?;
                 let runtime = self.folder(settings).join(RUNTIME);
@@ -140,8 +147,18 @@ impl Models {
         choice
     }
 
-    /// Remembers a choice: the file is there as a whole or as it was.
-    pub fn remember(&self, choice: &Choice) -> Result<()> {
+    /// Changes what is remembered, one change after the other: the file is there as a whole or as it was.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn remember(&self, change: impl FnOnce(&mut Choice)) -> Result<()> {
+        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.choice();
+        let mut choice = before.clone();
+        change(&mut choice);
+        if choice == before {
+            return Ok(());
+        }
         let failed = |e: std::io::Error| Error::io(format_args!("write {}", self.choice_file.display()), &e);
         let mut text = format!("{HEADER}\n");
         for (key, name) in [("chosen", &choice.chosen), ("serving", &choice.serving)] {
@@ -183,7 +200,7 @@ mod tests {
         assert_eq!(wanted(&settings), MINILM);
         assert_eq!(models.installed(&settings).len(), 1, "the runtime is no model");
         let choice = Choice { chosen: Some("/models/of mine".to_owned()), serving: Some(BUILTIN.to_owned()) };
-        models.remember(&choice).unwrap();
+        models.remember(|remembered| *remembered = choice.clone()).unwrap();
         assert_eq!(models.choice(), choice);
         assert_eq!(wanted(&settings), "/models/of mine");
         settings.model = HTTP.to_owned();

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Service;
 use super::vectors::one;
-use crate::embed::models::{AUTO, BUILTIN, Choice, HTTP};
+use crate::embed::models::{AUTO, BUILTIN, HTTP};
 use crate::embed::{Embedder, Side};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -81,8 +81,7 @@ impl<E: Engine> Service<E> {
             if let Some(name) = &chosen {
                 vectors.models.open(name, &settings)?;
             }
-            let choice = vectors.models.choice();
-            vectors.models.remember(&Choice { chosen, ..choice })
+            vectors.models.remember(|choice| choice.chosen = chosen)
         });
         written.await.map_err(|_| Error::internal("the choice could not be written"))??;
         self.vectors.unsettle();

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Service;
 use crate::config::{self, Config};
 use crate::embed::cache::Cache;
-use crate::embed::models::{BUILTIN, Choice, Models};
+use crate::embed::models::{BUILTIN, Models};
 use crate::embed::{Embedder, Side};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,6 +37,8 @@ pub struct Vectors {
     pub(super) models: Models,
     pub(super) cache: Cache,
     now: Mutex<Now>,
+    /// Held while it is found out what is wanted: of two who do so at once, the slower would be out of date.
+    settling: tokio::sync::Mutex<()>,
     wake: Notify,
 }
 
@@ -57,6 +59,8 @@ impl Model {
 struct Now {
     /// What the settings were when this was settled; `None` until it is, or when it must be settled again.
     settled_for: Option<config::Embedding>,
+    /// How often it had to be settled again.
+    unsettled: u64,
     wanted_name: String,
     /// To be filled: what is wanted, or the built-in one where that cannot be opened.
     wanted: Option<Model>,
@@ -78,7 +82,13 @@ enum Round {
 impl Vectors {
     /// Opens nothing yet.
     pub fn new(models: Models, cache: Cache) -> Arc<Self> {
-        Arc::new(Self { models, cache, now: Mutex::default(), wake: Notify::new() })
+        Arc::new(Self {
+            models,
+            cache,
+            now: Mutex::default(),
+            settling: tokio::sync::Mutex::default(),
+            wake: Notify::new(),
+        })
     }
 
     /// Something was written, or chosen.
@@ -92,7 +102,10 @@ impl Vectors {
 
     /// Looks again at what is wanted and what there is.
     pub(super) fn unsettle(&self) {
-        self.now().settled_for = None;
+        let mut now = self.now();
+        now.settled_for = None;
+        now.unsettled += 1;
+        drop(now);
         self.wake();
     }
 
@@ -141,9 +154,14 @@ impl Vectors {
 
     /// Finds out which model is wanted and which one serves.
     async fn settle(self: &Arc<Self>, spaces: &[Filled], settings: &config::Embedding) {
-        if self.now().settled_for.as_ref() == Some(settings) {
-            return;
-        }
+        let _one = self.settling.lock().await;
+        let unsettled = {
+            let now = self.now();
+            if now.settled_for.as_ref() == Some(settings) {
+                return;
+            }
+            now.unsettled
+        };
         let (this, with) = (Arc::clone(self), settings.clone());
         let opened = tokio::task::spawn_blocking(move || {
             let choice = this.models.choice();
@@ -172,7 +190,8 @@ impl Vectors {
             _ => wanted.clone(),
         };
         (now.wanted_name, now.wanted, now.problem) = (wanted_name, wanted, problem);
-        now.settled_for = Some(settings.clone());
+        // Something else was chosen meanwhile: once more.
+        now.settled_for = (now.unsettled == unsettled).then(|| settings.clone());
     }
 
     /// Those that must have vectors, the serving one first.
@@ -195,10 +214,7 @@ impl Vectors {
         }
         now.problem = None;
         drop(now);
-        let choice = self.models.choice();
-        if choice.serving.as_deref() != Some(wanted.name.as_str()) {
-            self.models.remember(&Choice { serving: Some(wanted.name.clone()), ..choice })?;
-        }
+        self.models.remember(|choice| choice.serving = Some(wanted.name.clone()))?;
         if is_news {
             tracing::info!("the vectors of {} are complete and answer from now on", wanted.space().model);
         }

@@ -1,8 +1,10 @@
 //! Our encoder and the reference runtime on the same model: the same vectors, but for the rounding of the weights.
 
 use memoria::config::Config;
-use memoria::embed::Side;
-use memoria::embed::models::Models;
+use memoria::embed::child::Patience;
+use memoria::embed::minilm::{self, Minilm};
+use memoria::embed::onnx::Onnx;
+use memoria::embed::{Embedder, Side};
 
 use crate::cache;
 
@@ -31,20 +33,18 @@ const TEXTS: &[&str] = &[
     "After the outage on Tuesday evening the team agreed to keep two replicas in different regions, to page the \
      database owner before the on-call developer, to write the runbook anew with the commands that were really \
      typed, and to try the whole procedure once a quarter with somebody who has never done it before.",
-    "😀 ok 👍",
 ];
 
 #[test]
 fn our_encoder_agrees_with_the_reference_runtime_on_the_same_model() {
     let Some(folder) = cache::with(&["minilm", "onnxruntime", "minilm-onnx-int8"]) else { return };
-    let mut settings = Config::default().embedding;
-    settings.models_dir = folder.to_string_lossy().into_owned();
-    let models = Models::new(&folder, &folder.join("no choice"));
-    let embed = |name: &str| {
-        let embedder = models.open(name, &settings).unwrap_or_else(|e| panic!("{name}: {e}"));
-        embedder.embed(Side::Passage, TEXTS).unwrap_or_else(|e| panic!("{name}: {e}"))
-    };
-    let (ours, theirs) = (embed("minilm"), embed("minilm-onnx-int8"));
+    let settings = Config::default().embedding;
+    let ours = Minilm::open(&folder.join("minilm").join(minilm::FILE)).unwrap();
+    let (model, runtime) = (folder.join("minilm-onnx-int8"), folder.join("onnxruntime"));
+    let program = env!("CARGO_BIN_EXE_memoriad").into();
+    let theirs = Onnx::open_with(&model, Some(&runtime), &settings, program, Patience::default()).unwrap();
+    let embed = |embedder: &dyn Embedder| embedder.embed(Side::Passage, TEXTS).unwrap();
+    let (ours, theirs) = (embed(&ours), embed(&theirs));
     let cosine = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
     let cosines: Vec<f64> = ours.iter().zip(&theirs).map(cosine).collect();
     let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;

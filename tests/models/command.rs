@@ -108,9 +108,9 @@ fn put(home: &Home, name: &str, file: &str, bytes: &[u8]) -> PathBuf {
 #[test]
 fn a_model_cut_short_is_called_broken_while_the_built_in_one_serves() {
     let home = Home::new();
-    let folder = put(&home, "minilm", "minilm.bin", b"MEMORIA");
-    let list = json!({"name": "minilm", "from": "here", "files": [
-        {"name": "minilm.bin", "bytes": 23_000_000, "sha256": "0".repeat(64)}]});
+    let folder = put(&home, "minilm", "encoder.bin", b"MEMORIA");
+    let list = json!({"name": "minilm", "from": "here", "revision": "1", "files": [
+        {"name": "encoder.bin", "bytes": 23_000_000, "sha256": "0".repeat(64)}]});
     std::fs::write(folder.join("installed.json"), list.to_string()).unwrap();
     let (state, about) = listed(&home, "minilm");
     assert_eq!(state, "broken");

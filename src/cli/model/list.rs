@@ -194,6 +194,7 @@ mod tests {
             dims: 384,
             licence: Some("Apache-2.0".to_owned()),
             from: None,
+            revision: None,
             problem: problem.map(str::to_owned),
         }
     }
@@ -225,8 +226,8 @@ mod tests {
 
     #[test]
     fn what_is_damaged_is_called_broken_with_the_reason_also_without_a_daemon() {
-        let rows = rows(None, &[local("minilm", Some("minilm.bin has 3 bytes"))]);
+        let rows = rows(None, &[local("minilm", Some("encoder.bin has 3 bytes"))]);
         assert_eq!((state(&rows, "minilm"), state(&rows, "builtin")), ("broken", "ready"));
-        assert!(as_text(&rows, None, &Style::plain(None)).contains("minilm.bin has 3 bytes"));
+        assert!(as_text(&rows, None, &Style::plain(None)).contains("encoder.bin has 3 bytes"));
     }
 }

@@ -28,11 +28,20 @@ pub struct Installed {
     pub licence: Option<String>,
     /// What it was fetched from, and how; `None` for what somebody put there.
     pub from: Option<String>,
+    /// Which pinned releases it was made of, and how.
+    pub revision: Option<String>,
     /// What is wrong with it, as a sentence.
     pub problem: Option<String>,
 }
 
-/// A file as it was when it was installed.
+/// What was written down when it was installed.
+struct List {
+    from: String,
+    revision: String,
+    files: Vec<Listed>,
+}
+
+/// A file as it was then.
 struct Listed {
     name: String,
     bytes: u64,
@@ -124,13 +133,14 @@ fn look(models: &Path, name: &str) -> Installed {
         dims: entry.map_or(0, |entry| entry.dims),
         licence: entry.map(|entry| entry.licence.to_owned()),
         from: None,
+        revision: None,
         problem: None,
         folder,
     };
-    let listed = match read_list(&installed.folder) {
-        Ok(Some((from, listed))) => {
-            installed.from = Some(from);
-            listed
+    let files = match read_list(&installed.folder) {
+        Ok(Some(list)) => {
+            (installed.from, installed.revision) = (Some(list.from), Some(list.revision));
+            list.files
         }
         Ok(None) if entry.is_some() => {
             installed.problem = Some(broken(name, "it was not put there by `memoria model install`"));
@@ -142,7 +152,7 @@ fn look(models: &Path, name: &str) -> Installed {
             return installed;
         }
     };
-    installed.problem = listed.iter().find_map(|file| {
+    installed.problem = files.iter().find_map(|file| {
         let what = match fs::metadata(installed.folder.join(&file.name)) {
             Ok(meta) if meta.len() == file.bytes => return None,
             Ok(meta) => format!("{} has {} bytes and should have {}", file.name, meta.len(), file.bytes),
@@ -162,11 +172,11 @@ fn broken(name: &str, why: &str) -> String {
 /// # Errors
 /// When a file cannot be read.
 pub fn is_whole(installed: &Installed) -> Result<bool> {
-    let Ok(Some((_, listed))) = read_list(&installed.folder) else { return Ok(false) };
+    let Ok(Some(list)) = read_list(&installed.folder) else { return Ok(false) };
     if installed.problem.is_some() {
         return Ok(false);
     }
-    for file in listed {
+    for file in list.files {
         if super::checksum::of(&installed.folder.join(&file.name))? != file.sha256 {
             return Ok(false);
         }
@@ -174,15 +184,15 @@ pub fn is_whole(installed: &Installed) -> Result<bool> {
     Ok(true)
 }
 
-/// Where it came from and its files; `None` where there is no list.
-fn read_list(folder: &Path) -> Result<Option<(String, Vec<Listed>)>> {
+/// `None` where there is none.
+fn read_list(folder: &Path) -> Result<Option<List>> {
     let path = folder.join(LIST);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io(format_args!("read {}", path.display()), &e)),
     };
-    let read = || -> Option<(String, Vec<Listed>)> {
+    let read = || -> Option<List> {
         let list: Value = serde_json::from_str(&text).ok()?;
         let file = |file: &Value| {
             Some(Listed {
@@ -192,7 +202,8 @@ fn read_list(folder: &Path) -> Result<Option<(String, Vec<Listed>)>> {
             })
         };
         let files = list["files"].as_array()?.iter().map(file).collect::<Option<_>>()?;
-        Some((list["from"].as_str()?.to_owned(), files))
+        let text = |field: &str| Some(list[field].as_str()?.to_owned());
+        Some(List { from: text("from")?, revision: text("revision")?, files })
     };
     read().map(Some).ok_or_else(|| Error::corrupt(format!("{} is damaged", path.display())))
 }
@@ -202,7 +213,7 @@ fn read_list(folder: &Path) -> Result<Option<(String, Vec<Listed>)>> {
 ///
 /// # Errors
 /// When a file cannot be read, written or moved; the old one then stands as before.
-pub fn put(models: &Path, name: &str, ready: &Path, from: &str) -> Result<Installed> {
+pub fn put(models: &Path, name: &str, ready: &Path, from: &str, revision: &str) -> Result<Installed> {
     let failed = |e: std::io::Error| Error::io(format_args!("install {name} in {}", models.display()), &e);
     let mut files = Vec::new();
     let mut folders = vec![ready.to_path_buf()];
@@ -223,7 +234,8 @@ pub fn put(models: &Path, name: &str, ready: &Path, from: &str) -> Result<Instal
         sync_folder(&folder).map_err(failed)?;
     }
     let list = ready.join(LIST);
-    fs::write(&list, format!("{:#}\n", json!({"name": name, "from": from, "files": files}))).map_err(failed)?;
+    let text = format!("{:#}\n", json!({"name": name, "from": from, "revision": revision, "files": files}));
+    fs::write(&list, text).map_err(failed)?;
     File::options().append(true).open(&list).and_then(|file| file.sync_all()).map_err(failed)?;
     sync_folder(ready).map_err(failed)?;
     replace(models, name, ready).map_err(failed)?;

