@@ -48,7 +48,7 @@ fn median(mut samples: Vec<Duration>) -> Duration {
     samples[samples.len() / 2]
 }
 
-/// A home of its own for one measurement, with these settings as `(variable, value)`; its daemon is stopped when it goes.
+/// A home of its own for one measurement, with settings as `(variable, value)`; its daemon is stopped when it goes.
 struct Home {
     folder: tempfile::TempDir,
     settings: Vec<(&'static str, String)>,

@@ -1,6 +1,7 @@
 //! `cargo bench --bench retrieval [-- MEMORIES...]`: how fast a question is answered by words and vectors, in process:
-//! candidates within a state, fusion, ranking. Its own vector is given, as when it was asked before. By default at 1,000,
-//! 10,000 and 100,000 memories; a million takes minutes and 3 GB of disk. What answers are worth: `memoria benchmark`.
+//! candidates within a state, fusion, ranking. The question's vector is given, as when it was asked before. Without a
+//! number: 1,000, 10,000 and 100,000 memories; a million takes minutes and 3 GB of disk. What answers are worth is
+//! measured by `memoria benchmark`.
 
 mod retrieval {
     pub mod made_up;

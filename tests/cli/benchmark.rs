@@ -1,4 +1,4 @@
-//! `memoria benchmark`, end to end: a small file of each kind through a real daemon, in a store that is gone afterwards.
+//! `memoria benchmark`, end to end: a small file of each kind through a real daemon, whose store is gone afterwards.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -159,7 +159,7 @@ fn queries_with_expected_tags_are_answered_within_five_or_with_nothing() {
         "memories": [
             {"id": "a", "content": "Chose Ceph over NFS, since it survives a rack.", "tags": ["t:ceph"],
              "memory_type": "decision", "created_at_iso": "2025-01-02T03:04:05Z"},
-            {"id": "b", "content": "Backups run at four in the morning.", "tags": ["t:backup"], "memory_type": "semantic"},
+            {"id": "b", "content": "Backups run at four in the morning.", "tags": ["t:b"], "memory_type": "semantic"},
         ],
         "queries": [
             {"id": "q", "category": "exact", "question": "Why Ceph over NFS?", "expected_tags": ["t:ceph", "t:x"]},
