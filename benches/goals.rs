@@ -1,8 +1,9 @@
 //! `cargo bench --bench goals`: the numbers that Memoria promises, measured through the real shim and the real
 //! daemon in a temporary home, each beside its goal. Nothing is asserted: machines differ, so read the ratios.
 //!
-//! `-- --quick` stops at 10,000 memories. `-- --models FOLDER` says where MiniLM is installed; without it, it is looked
-//! for where `memoria model install` puts it, and its rows are said to be left out where it is not there.
+//! `-- --quick` stops at 10,000 memories; `-- --only-models` measures only what models take. `-- --models FOLDER` says
+//! where MiniLM is installed; without it, it is looked for where `memoria model install` puts it, and its rows are said
+//! to be left out where it is not there.
 
 mod goals {
     pub mod models;
@@ -23,6 +24,9 @@ fn main() {
     let is_quick = arguments.iter().any(|word| word == "--quick");
     let models = arguments.iter().position(|word| word == "--models").and_then(|at| arguments.get(at + 1));
     println!("{:<58} {:>12}   goal", "what", "measured");
+    if arguments.iter().any(|word| word == "--only-models") {
+        return goals::models::rows(models.map(Path::new), is_quick);
+    }
     sizes();
     start_up();
     stores();
