@@ -19,6 +19,16 @@ impl Bits {
         Self(words)
     }
 
+    /// The members in groups of 64, the lowest bit first.
+    pub fn words(&self) -> &[u64] {
+        &self.0
+    }
+
+    /// How many members there are.
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
     /// Whether it is a member.
     #[inline]
     pub fn has(&self, vid: u32) -> bool {

@@ -14,3 +14,4 @@ pub mod matrix;
 pub mod neural;
 pub mod postings;
 pub mod quantise;
+pub mod signs;

@@ -14,6 +14,7 @@ mod pages;
 mod power_cut;
 mod scanner;
 mod sessions;
+mod vectors;
 
 use std::path::Path;
 

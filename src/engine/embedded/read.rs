@@ -10,14 +10,13 @@ use super::store::{Store, commit_row};
 use super::tables::{
     self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, NAMES, OPS, PENDING, Snapshot, VERSIONS, VersionRow, WIDE,
 };
-use super::vectors::Asking;
 use super::writer::replayed;
 use crate::engine::At;
 use crate::error::{Error, Result};
 use crate::model::id::hex;
 use crate::model::{
-    Applied, Candidate, Candidates, Commit, CommitId, Cosines, Filter, Listing, Match, Memory, MemoryId, Name,
-    NameKind, OpId, Page, Pending, Query, Revision, Scan, StoreStatus, Time, Version, VersionId,
+    Applied, Candidate, Candidates, Commit, CommitId, Filter, Listing, Match, Memory, MemoryId, Name, NameKind, OpId,
+    Page, Pending, Query, Revision, Scan, StoreStatus, Time, Version, VersionId,
 };
 
 /// The shortest prefix of an id that is accepted, in hex digits.
@@ -141,7 +140,8 @@ impl Store {
             live: at.live,
             tokens: at.tokens,
             document_frequencies: matches.document_frequencies,
-            cosines: asking.as_ref().map(|near| near.as_ref().map_or_else(Cosines::default, Asking::cosines)),
+            // In a space without vectors none is compared.
+            cosines: asking.is_some().then(|| matches.cosines.unwrap_or_default()),
             found: found?,
         })
     }

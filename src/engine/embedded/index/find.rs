@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use memoria_kernel::best::best;
+use memoria_kernel::best::{Best, best};
 use memoria_kernel::bits::Bits;
 use memoria_kernel::bm25;
 use memoria_kernel::postings::{self, Members, Norms, Postings, Scoring};
@@ -17,8 +17,8 @@ use super::columns::Wanted;
 use super::pieces::{Pieces, Sheet, is_wanted};
 use super::segment::{Column, number};
 use super::terms::term_id;
-use crate::error::Result;
-use crate::model::{Filter, Kind, Match, MemoryId, Query, Time};
+use crate::error::{Error, Result};
+use crate::model::{Cosines, Filter, Kind, Match, MemoryId, Query, Time};
 
 /// Of so many of the best by words, and by vector, the neighbours are candidates, too.
 pub const HEARD_AROUND: usize = 20;
@@ -36,8 +36,10 @@ pub struct Found {
 pub struct Matches {
     /// In how many live versions each term of the query occurs, in the query's order, whatever the filter.
     pub document_frequencies: Vec<u32>,
-    /// Best first by BM25, ties by vid; then those that only meaning brings, nearest first; then the neighbours of the
-    /// first of both.
+    /// Of the whole state, where the question was one by meaning, too.
+    pub cosines: Option<Cosines>,
+    /// Best first by BM25, then those that only meaning brings, nearest first, then the neighbours of the first of both.
+    /// Of equally good ones the newest come first, then those with the smallest id.
     pub found: Vec<Found>,
 }
 
@@ -50,6 +52,16 @@ pub(super) struct List<'a> {
     pub next: u32,
 }
 
+/// A question that is being answered.
+struct Question<'a> {
+    pieces: &'a Pieces,
+    sheet: &'a Sheet<'a>,
+    state: &'a RoaringBitmap,
+    in_state: &'a Bits,
+    lists: &'a [Vec<List<'a>>],
+    query: &'a Query,
+}
+
 pub(super) fn candidates(
     pieces: &Pieces,
     state: &RoaringBitmap,
@@ -60,38 +72,33 @@ pub(super) fn candidates(
     members: &mut Members,
 ) -> Result<Matches> {
     let (next_vid, sheet) = (pieces.next_vid(), pieces.sheet()?);
-    let in_state = bits(state, next_vid);
+    let in_state = &bits(state, next_vid);
     let lists = query.terms.iter().map(|term| pieces.lists(term_id(&term.text))).collect::<Result<Vec<_>>>()?;
-
-    let norms = Norms::new(tokens as f32 / live.max(1) as f32);
-    let mut scores = vec![0f32; next_vid as usize];
-    let mut document_frequencies = Vec::with_capacity(lists.len());
-    for (lists, term) in lists.iter().zip(&query.terms) {
-        // A word's weight depends on how many versions of the state have it: lists of which some do not count are
-        // read once, for that, and their postings kept until it is known.
-        members.clear();
-        let (whole, part): (Vec<&List>, Vec<&List>) =
-            lists.iter().partition(|list| state.contains_range(list.first..list.next));
-        part.iter().for_each(|list| members.add(&list.bytes, list.count, &in_state));
-        let df = whole.iter().map(|list| list.count).sum::<u32>() + members.len() as u32;
-        let idf = bm25::idf(live, df) * term.weight;
-        for list in whole {
-            scoring(&sheet, list.first, &norms, &mut scores).add_list(&list.bytes, &in_state, idf);
-        }
-        for list in part {
-            scoring(&sheet, list.first, &norms, &mut scores).add_members(members, idf);
-        }
-        document_frequencies.push(df);
-    }
     let wanted = sheet.wanted(&query.filter, now);
-    let by_words = best(&scores, query.limit, &|vid| is_wanted(&wanted, vid));
-    let nearest = near.map_or_else(Vec::new, |near| near.nearest(query.limit, &|vid| is_wanted(&wanted, vid)));
+    let is_wanted = |vid: u32| is_wanted(&wanted, vid);
+    let question = Question { pieces, sheet: &sheet, state, in_state, lists: &lists, query };
+
+    let by_words = |members: &mut Members| question.by_words((live, tokens), members, &is_wanted);
+    let by_meaning = |near: &Asking| near.nearest(query.limit, &is_wanted);
+    let ((document_frequencies, words), meaning) = match near {
+        // Neither waits for the other where both take long.
+        Some(near) if near.is_long() && !lists.is_empty() => std::thread::scope(|scope| {
+            let meaning = scope.spawn(|| by_meaning(near));
+            let words = by_words(members);
+            let failed = |_| Error::internal("a question by meaning failed: please report it, with the log");
+            Ok::<_, Error>((words, Some(meaning.join().map_err(failed)?)))
+        })?,
+        _ => (by_words(members), near.map(by_meaning)),
+    };
+    let by_words = question.settled(words)?;
+    let cosines = meaning.as_ref().map(|nearest| nearest.cosines);
+    let nearest = meaning.map_or_else(|| Ok(Vec::new()), |nearest| question.settled(nearest.best))?;
     let is_there = |other| in_state.has(other) && sheet.of(other).is_alive(other, now);
     // What stands beside the very best in its session is a candidate, too, though it shares no word with the question.
     let mut beside = Vec::new();
     for vid in by_words.iter().take(HEARD_AROUND).chain(nearest.iter().take(HEARD_AROUND)) {
         let around = pieces.around(&sheet, *vid, query.around, is_there)?;
-        beside.extend(around.into_iter().map(|(_, vid)| vid).filter(|vid| is_wanted(&wanted, *vid)));
+        beside.extend(around.into_iter().map(|(_, vid)| vid).filter(|vid| is_wanted(*vid)));
     }
     let mut known = BTreeSet::new();
     let best: Vec<u32> = by_words.into_iter().chain(nearest).chain(beside).filter(|vid| known.insert(*vid)).collect();
@@ -109,7 +116,75 @@ pub(super) fn candidates(
             around: around.into_iter().map(|(distance, vid)| (distance, matches.of(vid))).collect(),
         })
         .collect();
-    Ok(Matches { document_frequencies, found })
+    Ok(Matches { document_frequencies, cosines, found })
+}
+
+impl Question<'_> {
+    /// The best by BM25, and in how many versions of the state each term occurs.
+    fn by_words(
+        &self,
+        (live, tokens): (u32, u64),
+        members: &mut Members,
+        is_wanted: &dyn Fn(u32) -> bool,
+    ) -> (Vec<u32>, Best) {
+        let Self { sheet, state, in_state, lists, query, .. } = self;
+        let norms = Norms::new(tokens as f32 / live.max(1) as f32);
+        let mut scores = vec![0f32; self.pieces.next_vid() as usize];
+        let mut document_frequencies = Vec::with_capacity(lists.len());
+        for (lists, term) in lists.iter().zip(&query.terms) {
+            // A word's weight depends on how many versions of the state have it: lists of which some do not count are
+            // read once, for that, and their postings kept until it is known.
+            members.clear();
+            let (whole, part): (Vec<&List>, Vec<&List>) =
+                lists.iter().partition(|list| state.contains_range(list.first..list.next));
+            part.iter().for_each(|list| members.add(&list.bytes, list.count, in_state));
+            let df = whole.iter().map(|list| list.count).sum::<u32>() + members.len() as u32;
+            let idf = bm25::idf(live, df) * term.weight;
+            for list in whole {
+                scoring(sheet, list.first, &norms, &mut scores).add_list(&list.bytes, in_state, idf);
+            }
+            for list in part {
+                scoring(sheet, list.first, &norms, &mut scores).add_members(members, idf);
+            }
+            document_frequencies.push(df);
+        }
+        (document_frequencies, best(&scores, 0.0, query.limit, is_wanted))
+    }
+
+    /// The best in their order, as many as are wanted. Of those that are equally good the newest come first, then those
+    /// with the smallest id: as in any store that holds this state.
+    fn settled(&self, Best { sure, tied }: Best) -> Result<Vec<u32>> {
+        let mut settled = Vec::with_capacity(self.query.limit);
+        for same in sure.chunk_by(|a, b| a.1 == b.1).map(|same| same.iter().map(|(vid, _)| *vid).collect()) {
+            self.settle(same, &mut settled)?;
+        }
+        self.settle(tied, &mut settled)?;
+        Ok(settled)
+    }
+
+    /// Appends those of the equally good that there is room for. Ids are read only of those for which it matters.
+    fn settle(&self, same: Vec<u32>, settled: &mut Vec<u32>) -> Result<()> {
+        let room = self.query.limit - settled.len();
+        if same.len() < 2 || room == 0 {
+            settled.extend(same.into_iter().take(room));
+            return Ok(());
+        }
+        let mut by_age: Vec<(Reverse<Time>, u32)> =
+            same.iter().map(|vid| (Reverse(self.sheet.of(*vid).observed_at(*vid)), *vid)).collect();
+        by_age.sort_unstable();
+        for twins in by_age.chunk_by(|a, b| a.0 == b.0) {
+            let room = self.query.limit - settled.len();
+            let vids: Vec<u32> = twins.iter().map(|(_, vid)| *vid).collect();
+            if room == 0 || vids.len() == 1 {
+                settled.extend(vids.into_iter().take(room));
+                continue;
+            }
+            let mut by_id: Vec<(MemoryId, u32)> = self.pieces.ids_or_zeros(&vids)?.into_iter().zip(vids).collect();
+            by_id.sort_unstable();
+            settled.extend(by_id.into_iter().take(room).map(|(_, vid)| vid));
+        }
+        Ok(())
+    }
 }
 
 /// Where a piece's scores are added up.
@@ -145,11 +220,13 @@ fn frequencies<'a>(
     vids: impl Iterator<Item = &'a u32>,
 ) -> Frequencies {
     let vids: Vec<u32> = vids.copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let blank = |vid: &u32| {
-        let cosine = near.and_then(|near| near.cosine(*vid));
-        Match { len: sheet.of(*vid).len_of(*vid), frequencies: vec![0; lists.len()], cosine }
+    let cosines = near.map_or_else(|| vec![None; vids.len()], |near| near.cosines(&vids));
+    let blank = |(vid, cosine): (&u32, Option<f32>)| Match {
+        len: sheet.of(*vid).len_of(*vid),
+        frequencies: vec![0; lists.len()],
+        cosine,
     };
-    let mut matches: Vec<Match> = vids.iter().map(blank).collect();
+    let mut matches: Vec<Match> = vids.iter().zip(cosines).map(blank).collect();
     let set = Bits::of(vids.iter().map(|vid| (*vid, *vid)), next_vid);
     for (number, pieces) in lists.iter().enumerate() {
         for (at, frequency) in pieces.iter().flat_map(|list| postings::frequencies(&list.bytes, &vids, &set)) {

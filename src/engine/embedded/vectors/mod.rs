@@ -1,10 +1,11 @@
 //! The vectors of versions, by vid, a folder for each space: derived data, which can be thrown away at any time and is
 //! then pending again. It never makes a vector, and never touches truth.
 //!
-//! `slot` is the bytes of one vector, `shelf` the files of one space, `rows` what memory holds while questions come,
-//! `asking` a question.
+//! `slot` is the bytes of one vector, `shelf` the files of one space, `rows` and `codes` what memory holds while
+//! questions come, `asking` a question.
 
 mod asking;
+mod codes;
 mod rows;
 mod shelf;
 mod slot;

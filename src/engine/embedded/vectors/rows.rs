@@ -5,6 +5,7 @@ use memoria_kernel::dots::dots;
 use memoria_kernel::quantise::cosine;
 use roaring::RoaringBitmap;
 
+use super::asking::Exact;
 use super::slot::Slot;
 
 /// Rows whose products are worked out at once.
@@ -17,13 +18,6 @@ pub struct Rows {
     vids: Vec<u32>,
     scales: Vec<f32>,
     codes: Vec<i8>,
-}
-
-/// How near a version is to a question.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cosine {
-    pub vid: u32,
-    pub cosine: f32,
 }
 
 impl Rows {
@@ -49,12 +43,10 @@ impl Rows {
     }
 
     /// The cosine of the question with each of these vectors that has one, in rising order of vid.
-    pub fn cosines(&self, question: (&[i8], f32), of: &RoaringBitmap) -> Vec<Cosine> {
+    pub fn cosines(&self, question: (&[i8], f32), of: &RoaringBitmap) -> Exact {
         let (codes, scale) = question;
-        let mut found = Vec::with_capacity(of.len() as usize);
-        if scale == 0.0 {
-            return found;
-        }
+        let room = of.len() as usize;
+        let mut found = Exact { vids: Vec::with_capacity(room), cosines: Vec::with_capacity(room) };
         let mut wanted = of.iter().peekable();
         let (mut products, mut at) = ([0; BLOCK_ROWS], 0);
         for rows in self.codes.chunks(BLOCK_ROWS * codes.len()) {
@@ -64,7 +56,8 @@ impl Rows {
                 let vid = self.vids[at];
                 while wanted.next_if(|wanted| *wanted < vid).is_some() {}
                 if wanted.next_if_eq(&vid).is_some() && self.scales[at] != 0.0 {
-                    found.push(Cosine { vid, cosine: cosine(*product, scale, self.scales[at]) });
+                    found.vids.push(vid);
+                    found.cosines.push(cosine(*product, scale, self.scales[at]));
                 }
             }
             at += count;

@@ -2,7 +2,7 @@
 //! knows a text or a state's meaning.
 //!
 //! `vectors` is one page that says whose vectors these are, then the slots; a version without a vector is a hole.
-//! `filled` is the set of those that have one, written after they are on disk: what a crash leaves out of it is made
+//! `codes` is what scans of many look at. `filled` is the set of those that have one, written after they are on disk: what a crash leaves out of it is made
 //! again. Numbers are little-endian.
 
 use std::fs::{self, File};
@@ -16,6 +16,7 @@ use roaring::RoaringBitmap;
 
 use super::super::index::Watermark;
 use super::super::positioned::{read_up_to, sync_folder, write_at};
+use super::codes::Codes;
 use super::rows::Rows;
 use super::slot::{Slot, TAG_BYTES, slot_bytes, tag};
 use crate::error::{Error, Result};
@@ -36,6 +37,7 @@ pub struct Shelf {
     pub space: Space,
     folder: PathBuf,
     slots: File,
+    codes: File,
     truth: Watermark,
     /// Who holds it may write files.
     writing: Mutex<()>,
@@ -48,6 +50,8 @@ pub struct Content {
     /// Those that are filled.
     pub have: RoaringBitmap,
     pub rows: Rows,
+    /// Of all of them, where a scan needed them.
+    pub codes: Option<Codes>,
     /// Changes of `have` that no file knows.
     unsaved: u32,
 }
@@ -64,12 +68,15 @@ impl Shelf {
         slots.sync_all().map_err(failed)?;
         sync_folder(folder).map_err(failed)?;
         folder.parent().map_or(Ok(()), sync_folder).map_err(failed)?;
-        Ok(Self::of(folder, space.clone(), slots, truth, Content::default()))
+        Self::of(folder, space.clone(), slots, truth, Content::default())
     }
 
-    fn of(folder: &Path, space: Space, slots: File, truth: Watermark, content: Content) -> Self {
+    fn of(folder: &Path, space: Space, slots: File, truth: Watermark, content: Content) -> Result<Self> {
+        let path = folder.join("codes");
+        let codes = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let codes = codes.map_err(|error| Error::io(format_args!("open {}", path.display()), &error))?;
         let (writing, content) = (Mutex::default(), RwLock::new(content));
-        Self { space, folder: folder.to_owned(), slots, truth, writing, content }
+        Ok(Self { space, folder: folder.to_owned(), slots, codes, truth, writing, content })
     }
 
     /// Opens what is there; `None` when it is of another store, of another past of this one, or of another format.
@@ -89,7 +96,7 @@ impl Shelf {
         if content.have.max().is_some_and(|last| last >= truth.next_vid) {
             return Ok(None);
         }
-        let shelf = Self::of(folder, space, slots, truth, content);
+        let shelf = Self::of(folder, space, slots, truth, content)?;
         if !is_known {
             shelf.recount(version)?;
         }
@@ -124,7 +131,7 @@ impl Shelf {
     /// Bytes on disk; holes take none.
     pub fn bytes(&self) -> u64 {
         let of = |name: &str| fs::metadata(self.folder.join(name)).map_or(0, |file| on_disk(&file));
-        of("vectors") + of("filled")
+        of("vectors") + of("codes") + of("filled")
     }
 
     /// Keeps those of these whose version is still the one that `truth`, asked under the lock, has at that vid.
@@ -135,7 +142,7 @@ impl Shelf {
     ) -> Result<()> {
         let _writing = self.writing();
         let living = truth()?;
-        let (mut slot, mut added, mut written) = (Vec::new(), RoaringBitmap::new(), Ok(()));
+        let (mut slot, mut added, mut written) = (Vec::new(), Vec::new(), Ok(()));
         for Embedding { slot: vid, version, vector } in vectors {
             // A slot that no vid can have is unknown.
             let Ok(vid) = u32::try_from(*vid) else { continue };
@@ -150,15 +157,20 @@ impl Shelf {
             if written.is_err() {
                 break;
             }
-            added.insert(vid);
+            added.push((vid, codes));
         }
         let is_much = {
             let mut content = self.write();
-            if !content.rows.set().is_disjoint(&added) {
+            if added.iter().any(|(vid, _)| content.rows.set().contains(*vid)) {
                 content.rows = Rows::default();
             }
             content.unsaved += added.len() as u32;
-            content.have |= added;
+            for (vid, vector) in added {
+                content.have.insert(vid);
+                if let Some(codes) = &mut content.codes {
+                    codes.set(vid, &vector);
+                }
+            }
             content.unsaved >= UNSAVED_MAX
         };
         written?;
@@ -168,15 +180,23 @@ impl Shelf {
     /// Takes these vectors away: when it returns, no file holds any of them, durably.
     pub fn forget(&self, gone: &RoaringBitmap) -> Result<()> {
         let _writing = self.writing();
+        self.empty(gone)
+    }
+
+    /// The same under `writing`.
+    fn empty(&self, gone: &RoaringBitmap) -> Result<()> {
+        let failed = self.failed("erase a vector from");
         {
             let mut content = self.write();
-            if !content.rows.set().is_disjoint(gone) {
-                content.rows = Rows::default();
+            let Content { have, rows, codes, unsaved } = &mut *content;
+            if !rows.set().is_disjoint(gone) {
+                *rows = Rows::default();
             }
-            content.unsaved += 1;
-            content.have -= gone;
+            *unsaved += 1;
+            *have -= gone;
+            codes.get_or_insert_default().forget(&self.codes, gone, have).map_err(&failed)?;
+            codes.take_if(|codes| codes.all.is_empty());
         }
-        let failed = self.failed("erase a vector from");
         let len = self.slots.metadata().map_err(&failed)?.len();
         let (mut slot, zeros) = (vec![0; self.slot_bytes()], vec![0; self.slot_bytes()]);
         for vid in gone.iter().take_while(|vid| self.place(*vid) < len) {
@@ -195,7 +215,8 @@ impl Shelf {
             let _writing = self.writing();
             if self.read().unsaved > 0 { self.save() } else { Ok(()) }
         };
-        self.write().rows = Rows::default();
+        let mut content = self.write();
+        (content.rows, content.codes) = Default::default();
         saved
     }
 
@@ -203,10 +224,12 @@ impl Shelf {
     fn save(&self) -> Result<()> {
         let failed = self.failed("write");
         let (have, unsaved) = {
-            let content = self.read();
-            (content.have.clone(), content.unsaved)
+            let mut content = self.write();
+            let Content { have, codes, unsaved, .. } = &mut *content;
+            codes.as_mut().map_or(Ok(()), |codes| codes.write(&self.codes, have)).map_err(&failed)?;
+            (have.clone(), *unsaved)
         };
-        self.slots.sync_data().map_err(&failed)?;
+        self.slots.sync_data().and_then(|()| self.codes.sync_data()).map_err(&failed)?;
         let (path, unready) = (self.folder.join("filled"), self.folder.join("filled.unready"));
         let written = || {
             let mut file = File::create(&unready)?;
@@ -222,17 +245,27 @@ impl Shelf {
 
     /// Those of which nothing can be read any more are pending again.
     pub fn disbelieve(&self, vids: impl IntoIterator<Item = u32>) {
+        let mut vids = vids.into_iter().peekable();
+        if vids.peek().is_none() {
+            return;
+        }
         let mut content = self.write();
         for vid in vids {
             tracing::warn!("the vector of version {vid} in {} is damaged, and is made again", self.folder.display());
             content.have.remove(vid);
             content.unsaved += 1;
         }
-        content.rows = Rows::default();
+        (content.rows, content.codes) = Default::default();
+    }
+
+    /// Makes sure that the codes are in memory.
+    pub fn load_codes(&self, content: &mut Content) {
+        let Content { have, codes, .. } = content;
+        codes.get_or_insert_with(|| Codes::load(&self.codes, have, |vids, visit| self.each(vids, visit)));
     }
 
     /// Calls `visit` with the slot of each of these vids, which rise; `None` for one that is not whole.
-    pub fn each(&self, vids: &RoaringBitmap, mut visit: impl FnMut(u32, Option<Slot>)) {
+    pub fn each(&self, vids: &RoaringBitmap, visit: &mut dyn FnMut(u32, Option<Slot>)) {
         let (slot_bytes, mut bytes) = (self.slot_bytes(), Vec::new());
         let mut vids = vids.iter().peekable();
         let mut stretch = Vec::new();
@@ -262,12 +295,13 @@ impl Shelf {
     /// What each of these vids, which rise, is recognised by; `None` for a slot that is not whole.
     pub fn tags(&self, vids: &RoaringBitmap) -> Vec<(u32, Option<[u8; TAG_BYTES]>)> {
         let mut tags = Vec::with_capacity(vids.len() as usize);
-        self.each(vids, |vid, slot| tags.push((vid, slot.map(|slot| slot.tag))));
+        self.each(vids, &mut |vid, slot| tags.push((vid, slot.map(|slot| slot.tag))));
         tags
     }
 
     /// Reads again which slots are filled with a vector of their version; others are emptied.
     pub fn recount(&self, version: &dyn Fn(u32) -> Result<Option<VersionId>>) -> Result<()> {
+        let _writing = self.writing();
         let len = self.slots.metadata().map_err(self.failed("read"))?.len();
         let slots = len.saturating_sub(HEADER_BYTES as u64).div_ceil(self.slot_bytes() as u64);
         let mut all = RoaringBitmap::new();
@@ -279,8 +313,8 @@ impl Shelf {
             }
         }
         let stray = all - &have;
-        *self.write() = Content { have, rows: Rows::default(), unsaved: 1 };
-        self.forget(&stray)
+        *self.write() = Content { have, ..Content::default() };
+        self.empty(&stray)
     }
 }
 
