@@ -296,7 +296,10 @@ fn scan(store: &Store, query: &Query) -> Matches {
     let is_wanted = |vid: &u32| kinds.is_empty() || kinds.contains(&store.memories[*vid as usize].kind);
     let mut best: Vec<(f32, u32)> =
         store.state.iter().filter(is_wanted).map(|vid| (score(vid), vid)).filter(|hit| hit.0 > 0.0).collect();
-    best.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    // Of equally good ones the newest first, then by id.
+    let memory = |vid: u32| &store.memories[vid as usize];
+    let rank = |vid: u32| (std::cmp::Reverse(memory(vid).observed_at), memory(vid).id);
+    best.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| rank(a.1).cmp(&rank(b.1))));
     best.truncate(query.limit);
     let around = |vid: u32| {
         let here = &store.memories[vid as usize];
@@ -319,7 +322,7 @@ fn scan(store: &Store, query: &Query) -> Matches {
     let matches = |near: Vec<(i8, u32)>| near.into_iter().map(|(distance, vid)| (distance, matched(vid))).collect();
     let found =
         all.iter().map(|vid| Found { vid: *vid, words: matched(*vid), around: matches(around(*vid)) }).collect();
-    Matches { document_frequencies, found }
+    Matches { document_frequencies, found, ..Matches::default() }
 }
 
 /// Texts of a few words, with sessions, times and kinds; which of them are live; after which of them to flush.
