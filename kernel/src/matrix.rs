@@ -21,6 +21,8 @@ pub struct Path(Kind);
 enum Kind {
     Portable,
     #[cfg(target_arch = "x86_64")]
+    Sse2,
+    #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
     AvxVnni,
@@ -40,6 +42,7 @@ impl Path {
     pub fn available() -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]
         let found = [
+            (Kind::Sse2, true),
             (Kind::Avx2, is_x86_feature_detected!("avx2")),
             (Kind::AvxVnni, is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni")),
             (
@@ -66,6 +69,8 @@ impl Path {
     pub fn name(self) -> &'static str {
         match self.0 {
             Kind::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Sse2 => "SSE2",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "AVX2",
             #[cfg(target_arch = "x86_64")]
@@ -156,6 +161,8 @@ impl<'a> Packed<'a> {
         match path.0 {
             Kind::Portable => portable(rows, weights, self.inputs, out),
             // SAFETY: `available` has seen these instructions; the lengths were checked above.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Sse2 => unsafe { x86::sse2(rows, weights, self.inputs, out) },
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => unsafe { x86::avx2(rows, weights, self.inputs, out) },
             #[cfg(target_arch = "x86_64")]

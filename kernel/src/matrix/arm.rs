@@ -22,9 +22,9 @@ unsafe fn group_of(rows: *const u8, at: usize) -> int8x16_t {
 /// Four rows by 8 outputs: sixteen sums of 32 registers.
 #[target_feature(enable = "neon")]
 pub unsafe fn neon(rows: &[u8], weights: &[u8], inputs: usize, out: &mut [i32]) {
-    for eighth in 0..PANEL / 8 {
-        let weights = unsafe { weights.as_ptr().add(eighth * 8 * GROUP) };
-        let out = &mut out[eighth * 8..];
+    for place in 0..PANEL / 8 {
+        let weights = unsafe { weights.as_ptr().add(place * 8 * GROUP) };
+        let out = &mut out[place * 8..];
         unsafe { for_tiles!(rows, inputs, out, tile_neon, 4, [1 2 3 4], weights) }
     }
 }

@@ -1,4 +1,4 @@
-//! The products of `matrix.rs` for x86-64: AVX2 widens to 16 bits, the two VNNI paths multiply bytes.
+//! The products of `matrix.rs` for x86-64: SSE2 and AVX2 widen to 16 bits, the two VNNI paths multiply bytes.
 //! `unsafe` because vector instructions exist as intrinsics only, which read through pointers and must not run on a CPU
 //! that lacks them: `matrix.rs` checks the lengths and the CPU. A tile keeps its sums in registers throughout.
 
@@ -15,12 +15,46 @@ unsafe fn group_of(rows: *const u8, at: usize) -> i32 {
     unsafe { rows.add(at).cast::<i32>().read_unaligned() }
 }
 
+/// Four rows by 4 outputs: eight sums, two registers of weights and one row's values of 16 registers.
+#[target_feature(enable = "sse2")]
+pub unsafe fn sse2(rows: &[u8], weights: &[u8], inputs: usize, out: &mut [i32]) {
+    for place in 0..PANEL / 4 {
+        let weights = unsafe { weights.as_ptr().add(place * 4 * GROUP) };
+        let out = &mut out[place * 4..];
+        unsafe { for_tiles!(rows, inputs, out, tile_sse2, 4, [1 2 3 4], weights) }
+    }
+}
+
+#[target_feature(enable = "sse2")]
+unsafe fn tile_sse2<const ROWS: usize>(rows: *const u8, inputs: usize, weights: *const u8, out: *mut i32) {
+    let zero = _mm_setzero_si128();
+    // Each sum is in two halves, which are added at the end.
+    let mut sums = [[zero; 2]; ROWS];
+    for group in 0..inputs / GROUP {
+        let weights = unsafe { _mm_loadu_si128(weights.add(group * STEP).cast()) };
+        let signs = _mm_cmpgt_epi8(zero, weights);
+        let (low, high) = (_mm_unpacklo_epi8(weights, signs), _mm_unpackhi_epi8(weights, signs));
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let values = _mm_set1_epi32(unsafe { group_of(rows, row * inputs + group * GROUP) });
+            let values = _mm_unpacklo_epi8(values, zero);
+            sums[0] = _mm_add_epi32(sums[0], _mm_madd_epi16(values, low));
+            sums[1] = _mm_add_epi32(sums[1], _mm_madd_epi16(values, high));
+        }
+    }
+    for (row, [low, high]) in sums.into_iter().enumerate() {
+        let (low, high) = (_mm_castsi128_ps(low), _mm_castsi128_ps(high));
+        let first = _mm_castps_si128(_mm_shuffle_ps::<0b10_00_10_00>(low, high));
+        let second = _mm_castps_si128(_mm_shuffle_ps::<0b11_01_11_01>(low, high));
+        unsafe { _mm_storeu_si128(out.add(row * PANEL).cast(), _mm_add_epi32(first, second)) };
+    }
+}
+
 /// Five rows by 8 outputs: ten sums, two registers of weights and one row's values make 13 of 16 registers.
 #[target_feature(enable = "avx2")]
 pub unsafe fn avx2(rows: &[u8], weights: &[u8], inputs: usize, out: &mut [i32]) {
-    for eighth in 0..PANEL / 8 {
-        let weights = unsafe { weights.as_ptr().add(eighth * 8 * GROUP) };
-        let out = &mut out[eighth * 8..];
+    for place in 0..PANEL / 8 {
+        let weights = unsafe { weights.as_ptr().add(place * 8 * GROUP) };
+        let out = &mut out[place * 8..];
         unsafe { for_tiles!(rows, inputs, out, tile_avx2, 5, [1 2 3 4 5], weights) }
     }
 }
