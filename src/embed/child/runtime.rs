@@ -100,8 +100,8 @@ impl Model {
             }
             [1, width] if *width == dims => Ok(values.to_vec()),
             _ => Err(format!(
-                "the output `{}` of {shown} has the shape {shape:?}, where [1, {pieces}, {dims}] was to be expected: its \
-                 config.json is another model's",
+                "the output `{}` of {shown} has the shape {shape:?}, where [1, {pieces}, {dims}] was to be expected: \
+                 its config.json is another model's",
                 self.output
             )),
         }
