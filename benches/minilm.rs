@@ -1,6 +1,7 @@
-//! What a vector of MiniLM costs on one thread, by each kind of instructions that this CPU has, for a short text, for 128
-//! tokens and for 256, and for 32 short texts at once: `cargo bench --bench minilm FILE`, where FILE is the `encoder.bin` that
-//! `memoria model install minilm` leaves in the folder of models. Other work on the machine shows in the medians.
+//! What a vector of MiniLM costs on one thread, by each kind of instructions that this CPU has, for a short text, for
+//! 128 tokens and for 256, and for 32 short texts at once: `cargo bench --bench minilm FILE`, where FILE is the
+//! `encoder.bin` that `memoria model install minilm` leaves in the folder of models. Other work on the machine shows
+//! in the medians.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,8 +11,8 @@ use memoria::embed::{Embedder, Side};
 use memoria_kernel::matrix;
 
 /// 37 tokens, with those that begin and end it.
-const SHORT: &str = "The daemon keeps its memories in one file and answers questions about them before the editor has drawn \
-                     its window, even on a laptop with a full disk, many branches and no net";
+const SHORT: &str = "The daemon keeps its memories in one file and answers questions about them before the editor has \
+                     drawn its window, even on a laptop with a full disk, many branches and no net";
 const ROUNDS: usize = 40;
 
 fn main() {

@@ -91,8 +91,8 @@ impl Path {
     }
 }
 
-/// A function of plain loops, with the path as one argument more: its code is there for the vectors of every CPU and for
-/// AVX2. Its results are the same on every path: the compiler neither reorders sums nor fuses products.
+/// A function of plain loops, with the path as one argument more: its code is there for the vectors of every CPU and
+/// for AVX2. Its results are the same on every path: the compiler neither reorders sums nor fuses products.
 macro_rules! widely {
     ($(#[$about:meta])* $sight:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$about])*

@@ -1,5 +1,6 @@
 //! The loops of a transformer encoder around its matrix products: quantised rows, linear layers, normalisation,
-//! attention. Plain Rust with sums in a fixed order, so the same bits come out on every CPU. It knows no file and no text.
+//! attention. Plain Rust with sums in a fixed order, so the same bits come out on every CPU. It knows no file and no
+//! text.
 
 use crate::matrix::{PANEL, Packed, Path, widely};
 
@@ -201,8 +202,8 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Attention among the tokens of one text. `joined` has for each token the query, the key and the value of every head
-    /// (`3 * width` numbers; queries divided by the root of [`HEAD`]), `out` gets `width` numbers for each token.
+    /// Attention among the tokens of one text. `joined` has for each token the query, the key and the value of every
+    /// head (`3 * width` numbers; queries divided by the root of [`HEAD`]), `out` gets `width` numbers for each token.
     ///
     /// # Panics
     /// If the two are not of one size, or there is no token.

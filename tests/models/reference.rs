@@ -1,5 +1,5 @@
-//! Our encoder against the published weights of 32 bits: not vector by vector, but how near each of some texts is to each
-//! other, which is what vectors are for.
+//! Our encoder against the published weights of 32 bits: not vector by vector, but how near each of some texts is to
+//! each other, which is what vectors are for.
 
 use memoria::config::Config;
 use memoria::embed::Side;

@@ -1,5 +1,5 @@
-//! The forward pass: pieces of texts to vectors, by the loops of `memoria_kernel::neural` over a mapped model. The model
-//! is BERT (Devlin et al. 2018) with mean pooling (Reimers and Gurevych 2019); it knows no text and no file.
+//! The forward pass: pieces of texts to vectors, by the loops of `memoria_kernel::neural` over a mapped model. The
+//! model is BERT (Devlin et al. 2018) with mean pooling (Reimers and Gurevych 2019); it knows no text and no file.
 //!
 //! Texts of a batch lie behind each other as rows of one table, so that each weight is read once for all of them; only
 //! attention looks at one text at a time.

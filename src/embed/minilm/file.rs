@@ -2,8 +2,9 @@
 //! where it is checked, and where it is mapped. It computes nothing.
 //!
 //! `unsafe` because a mapping is only as good as its file: were it cut short while it is mapped, reading would end the
-//! process (SIGBUS). So the length is checked before anything is read, nobody writes into such a file ([`replace`] puts a
-//! whole new one in its place, and the old one lives on under its mapping), and the mapping goes when it is idle.
+//! process (SIGBUS). So the length is checked before anything is read, nobody writes into such a file ([`replace`]
+//! puts a whole new one in its place, and the old one lives on under its mapping), and the mapping goes when it is
+//! idle.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -196,8 +197,8 @@ fn check_of(file: &mut File) -> std::io::Result<u64> {
     }
 }
 
-/// The first bytes of a file, all numbers with the lowest byte first: magic, format, six sizes (4 bytes each), name of the
-/// model (padded with zeros), checksum of the body, checksum of what stands before it.
+/// The first bytes of a file, all numbers with the lowest byte first: magic, format, six sizes (4 bytes each), name of
+/// the model (padded with zeros), checksum of the body, checksum of what stands before it.
 #[derive(Debug, PartialEq, Eq)]
 struct Header {
     shape: Shape,

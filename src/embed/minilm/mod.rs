@@ -1,10 +1,10 @@
-//! all-MiniLM-L6-v2 in an encoder of our own: a model of one file, mapped, with weights of 8 bits, and the CPU's integer
-//! instructions. `file` is its layout, `convert` makes it, `encode` runs it. A runtime for any model takes 200 MB; this
-//! takes what is used of 23 MB of file, and gives it back.
+//! all-MiniLM-L6-v2 in an encoder of our own: a model of one file, mapped, with weights of 8 bits, and the CPU's
+//! integer instructions. `file` is its layout, `convert` makes it, `encode` runs it. A runtime for any model takes 200
+//! MB; this takes what is used of 23 MB of file, and gives it back.
 //!
-//! Where it differs from the published model: weights and inputs of layers have 8 bits (the cosine of its vectors with the
-//! published model's is .998 in the mean), and a text of which more than a quarter is of a script that the model does not
-//! know gets no vector. As there, only the first 256 tokens of a text count.
+//! Where it differs from the published model: weights and inputs of layers have 8 bits (the cosine of its vectors with
+//! the published model's is .998 in the mean), and a text of which more than a quarter is of a script that the model
+//! does not know gets no vector. As there, only the first 256 tokens of a text count.
 
 mod convert;
 mod encode;
@@ -99,8 +99,8 @@ impl Loaded {
         Ok(Self { encoder: Encoder::new(mapped, cpu), vocabulary, ends: [begin, end], tokens_max })
     }
 
-    /// The tokens of a text; none if the model has no opinion on it, because it knows no word of it, or because more than
-    /// a quarter is of another script: what it makes of unknown words is alike for all of them, and no meaning.
+    /// The tokens of a text; none if the model has no opinion on it, because it knows no word of it, or because more
+    /// than a quarter is of another script: what it makes of unknown words is alike for all of them, and no meaning.
     fn tokens(&self, text: &str) -> Option<Vec<u32>> {
         let pieces = self.vocabulary.cut(text, self.tokens_max - self.ends.len());
         let is_known = pieces.unknown < pieces.ids.len() && pieces.foreign * 4 <= pieces.ids.len();

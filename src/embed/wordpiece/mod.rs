@@ -1,6 +1,6 @@
-//! BERT's tokenizer: a text into words (`letters.rs` knows Unicode), a word into the longest pieces that a vocabulary has.
-//! Compared with the reference for every letter and for texts of many kinds. It knows no model, and special tokens such
-//! as `[SEP]` are words like any others in a text: what a user writes cannot end a text early.
+//! BERT's tokenizer: a text into words (`letters.rs` knows Unicode), a word into the longest pieces that a vocabulary
+//! has. Compared with the reference for every letter and for texts of many kinds. It knows no model, and special
+//! tokens such as `[SEP]` are words like any others in a text: what a user writes cannot end a text early.
 
 mod letters;
 
@@ -242,7 +242,8 @@ pub(super) fn push(letter: char, word: &mut String) {
     }
     let point = letter as u32;
     if let 0xac00..0xd7a4 = point {
-        // Unicode 3.12: a Hangul syllable is a leading consonant, a vowel and, but for every 28th, a trailing consonant.
+        // Unicode 3.12: a Hangul syllable is a leading consonant, a vowel and, but for every 28th, a trailing
+        // consonant.
         let (lead, vowel, trail) =
             (0x1100 + (point - 0xac00) / 588, 0x1161 + (point - 0xac00) / 28 % 21, 0x11a7 + (point - 0xac00) % 28);
         return word.extend([lead, vowel, trail].into_iter().filter(|part| *part != 0x11a7).filter_map(char::from_u32));
