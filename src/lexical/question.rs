@@ -3,12 +3,16 @@
 
 use std::collections::HashMap;
 
+use super::entities::entities;
 use super::words::{self, Shape};
 use crate::model::Term;
 
 /// What an identifier's joined form adds to the parts that it repeats: enough to put the exact name first,
 /// little enough that a text with the parts alone still answers.
 const JOINED_WEIGHT: f32 = 0.5;
+/// Who or what a question names is what it is about: with 1, 1.5 and 2, recall@10 on LoCoMo is .777, .779 and .773, and
+/// questions about one of two named projects are answered from the right one more often.
+const NAME_FACTOR: f32 = 1.5;
 /// Two characters of which one is a particle say little.
 const PARTICLE_WEIGHT: f32 = 0.2;
 
@@ -57,6 +61,11 @@ pub fn terms_of_question(question: &str) -> Vec<Term> {
             }
         }
     });
+    for name in entities(question) {
+        if let Some(number) = numbers.get(&name) {
+            all[*number].weight *= NAME_FACTOR;
+        }
+    }
     if all.iter().any(|term| term.weight > 0.0) {
         all.retain(|term| term.weight > 0.0);
     } else {

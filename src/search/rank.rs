@@ -119,6 +119,8 @@ pub(super) struct Judgement<'a> {
     ask: &'a Ranking,
     words: Words,
     scale: Option<Scale>,
+    /// 0 to 1: how far neighbours speak for each other here.
+    talk: f32,
     /// Those that answer, best first; empty when nothing does.
     pub direct: Vec<Judged>,
     /// The others of the candidates, by id.
@@ -138,14 +140,16 @@ impl<'a> Judgement<'a> {
         candidates.found.sort_by_key(|found| found.version.memory.id);
         let words = Words::of(question, &candidates);
         let scale = calibration.zip(candidates.cosines).map(|(calibration, cosines)| Scale::of(calibration, cosines));
-        let mut judgement =
-            Self { question, ask, words, scale, direct: Vec::new(), rest: Vec::new(), linked: Vec::new() };
+        let likeness = cutoff::likeness(&candidates.found);
+        let talk = cutoff::talk(calibration, likeness);
+        let (direct, rest, linked) = (Vec::new(), Vec::new(), Vec::new());
+        let mut judgement = Self { question, ask, words, scale, talk, direct, rest, linked };
         let found = std::mem::take(&mut candidates.found);
         let all: Vec<Judged> = found.into_iter().map(|candidate| judgement.judge(candidate)).collect();
         let Some(best) = all.iter().reduce(|a, b| if b.relevance() > a.relevance() { b } else { a }) else {
             return judgement;
         };
-        if !cutoff::is_answered(&judgement.words, calibration, &all, best) {
+        if !cutoff::is_answered(&judgement.words, calibration, likeness, &all, best) {
             judgement.rest = all;
             return judgement;
         }
@@ -164,7 +168,7 @@ impl<'a> Judgement<'a> {
         };
         Judged {
             own: evidence(&candidate.words),
-            neighbours: candidate.around.iter().map(neighbour).sum(),
+            neighbours: self.talk * candidate.around.iter().map(neighbour).sum::<f32>(),
             link: 0.0,
             priors: self.priors(&candidate),
             candidate,
