@@ -54,8 +54,8 @@ pub struct RankedHit {
 }
 
 /// What a neighbour's own evidence (squared) adds to a memory's, by distance 1 and 2: talk about one thing stays
-/// together in a conversation. Recall@10 on LoCoMo is .680 without, .753 with these, .759 with a third more, which in a session of
-/// unrelated notes costs paraphrases .04.
+/// together in a conversation. Recall@10 on LoCoMo is .680 without, .753 with these, .759 with a third more, which
+/// in a session of unrelated notes costs paraphrases .04.
 const NEIGHBOUR_SHARES: [f32; 2] = [0.3, 0.15];
 /// A neighbour's vector speaks less for a memory than its words: .751 with 0.3, .758 with 0.6, .753 with 1.
 const NEIGHBOUR_VECTOR_SHARE: f32 = 0.6;

@@ -38,8 +38,8 @@ pub struct Matches {
     pub document_frequencies: Vec<u32>,
     /// Of the whole state, where the question was one by meaning, too.
     pub cosines: Option<Cosines>,
-    /// Best first by BM25, then those that only meaning brings, nearest first, then the neighbours of the first of both.
-    /// Of equally good ones the newest come first, then those with the smallest id.
+    /// Best first by BM25, then those that only meaning brings, nearest first, then the neighbours of the first of
+    /// both. Of equally good ones the newest come first, then those with the smallest id.
     pub found: Vec<Found>,
 }
 
