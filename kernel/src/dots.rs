@@ -73,7 +73,8 @@ mod tests {
             let expected: Vec<i64> = rows.chunks_exact(query.len())
                 .map(|row| query.iter().zip(row).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum())
                 .collect();
-            let paths: [fn(&[i8], &[i8], &mut [i32]); 2] = [dots, |query, rows, products| dots_anywhere(query, rows, products)];
+            type Path = fn(&[i8], &[i8], &mut [i32]);
+            let paths: [Path; 2] = [dots, |query, rows, products| dots_anywhere(query, rows, products)];
             for path in paths {
                 let mut products = vec![i32::MIN; expected.len()];
                 path(&query, &rows, &mut products);

@@ -14,4 +14,5 @@ pub mod matrix;
 pub mod neural;
 pub mod postings;
 pub mod quantise;
+pub mod sets;
 pub mod signs;

@@ -1,6 +1,9 @@
 //! When two memories say the same, nearly the same, or the opposite: by their words, by their vectors, and by what is
 //! different between them. It judges pairs and decides nothing.
 
+use memoria_kernel::checksum::checksum;
+use memoria_kernel::sets::shared;
+
 use crate::lexical::{analyse, question};
 use crate::model::{Memory, Relation, Trust};
 
@@ -27,11 +30,15 @@ const NEGATIONS: &[&str] = &[
 
 /// What a memory says, as sets of words.
 pub(super) struct Said {
-    /// Every distinct term, sorted.
-    pub all: Vec<String>,
-    /// Those that carry the subject: no numbers, no words that hold a sentence together, no lone characters.
+    /// Every distinct term, by its print: pairs are judged by the hundred.
+    all: Vec<u64>,
+    /// Those that carry the subject: no numbers, no words that hold a sentence together, no lone characters. Sorted.
     subject: Vec<String>,
+    /// The same, by their prints.
+    subject_prints: Vec<u64>,
     numbers: Vec<String>,
+    /// Words that turn a statement round.
+    turns: Vec<String>,
     /// A number that is a name (`#1203`, `Step 3`), and so tells two things apart and not two states of one.
     titles: Vec<String>,
 }
@@ -44,21 +51,22 @@ impl Said {
         let carries = |word: &&String| {
             !is_number(word) && !question::is_stop_word(word) && (word.is_ascii() || word.chars().count() > 1)
         };
-        let subject = all.iter().filter(carries).cloned().collect();
+        let subject: Vec<String> = all.iter().filter(carries).cloned().collect();
+        let turns = all.iter().filter(|word| NEGATIONS.binary_search(&word.as_str()).is_ok()).cloned().collect();
         let titled = text.split_whitespace().enumerate().filter(|(at, word)| *at < 2 || word.starts_with('#'));
         let titles = titled.flat_map(|(_, word)| word_set(word)).filter(|word| is_number(&word)).collect();
-        Self { all, subject, numbers, titles }
+        Self { all: prints(&all), subject_prints: prints(&subject), subject, numbers, turns, titles }
     }
 
     /// Nearly the same: one of them is enough.
     pub(super) fn is_twin(&self, other: &Self, ours: &[i8], theirs: &[i8]) -> bool {
-        let is_same_fact = self.numbers == other.numbers && self.turns().eq(other.turns());
-        is_same_fact && (overlap(&self.all, &other.all) >= TWIN_SHARE || cosine(ours, theirs) >= TWIN_COSINE)
+        let is_same_fact = self.numbers == other.numbers && self.turns == other.turns;
+        is_same_fact && (share(&self.all, &other.all) >= TWIN_SHARE || cosine(ours, theirs) >= TWIN_COSINE)
     }
 
     /// Whether `self`, which came later, says of the same thing something that cannot hold beside `older`.
     pub(super) fn contradicts(&self, older: &Self) -> bool {
-        let shared = self.subject.iter().filter(|word| older.subject.binary_search(word).is_ok()).count();
+        let shared = shared(&self.subject_prints, &older.subject_prints);
         let shorter = self.subject.len().min(older.subject.len());
         if shared < SUBJECT_WORDS_MIN || (shared as f32) < SUBJECT_SHARE * shorter as f32 {
             return false;
@@ -73,12 +81,8 @@ impl Said {
             let is_change = new.iter().any(|word| CHANGES.binary_search(&word.as_str()).is_ok());
             return new.is_empty() || old.is_empty() || is_change;
         }
-        let is_turned = self.turns().count() > 0 && older.turns().count() == 0;
+        let is_turned = !self.turns.is_empty() && older.turns.is_empty();
         is_turned && old.len() <= 1 && self.numbers == older.numbers
-    }
-
-    fn turns(&self) -> impl Iterator<Item = &String> {
-        self.all.iter().filter(|word| NEGATIONS.binary_search(&word.as_str()).is_ok())
     }
 }
 
@@ -99,16 +103,28 @@ fn lacking<'a>(ours: &'a [String], theirs: &[String]) -> Vec<&'a String> {
 }
 
 /// Distinct terms, sorted.
-pub(super) fn word_set(text: &str) -> Vec<String> {
+fn word_set(text: &str) -> Vec<String> {
     let mut words = analyse(text).terms;
     words.sort_unstable();
     words.dedup();
     words
 }
 
-/// Jaccard's share of two sorted sets; of two empty ones it is 1.
-pub(super) fn overlap(ours: &[String], theirs: &[String]) -> f32 {
-    let shared = ours.iter().filter(|word| theirs.binary_search(word).is_ok()).count();
+/// A rising number for each word, which stands for it.
+fn prints(words: &[String]) -> Vec<u64> {
+    let mut prints: Vec<u64> = words.iter().map(|word| checksum(word.as_bytes())).collect();
+    prints.sort_unstable();
+    prints
+}
+
+/// The prints of a text's distinct terms.
+pub(super) fn prints_of(text: &str) -> Vec<u64> {
+    prints(&word_set(text))
+}
+
+/// Jaccard's share of two sets; of two empty ones it is 1.
+pub(super) fn share(ours: &[u64], theirs: &[u64]) -> f32 {
+    let shared = shared(ours, theirs);
     let all = ours.len() + theirs.len() - shared;
     if all == 0 { 1.0 } else { shared as f32 / all as f32 }
 }

@@ -1,6 +1,6 @@
 //! Which memories say nearly what a new text says: named in the reply to a store, never folded into one.
 
-use super::fold::{overlap, word_set};
+use super::fold::{prints_of, share};
 use crate::engine::{At, Engine};
 use crate::error::Result;
 use crate::lexical;
@@ -15,7 +15,7 @@ const PERCENT_MIN: u8 = 60;
 
 /// Up to three memories of the state that share most words with `text`, with the percentage, best first.
 pub async fn similar(engine: &impl Engine, at: &At, text: &str, filter: Filter) -> Result<Vec<(Version, u8)>> {
-    let words = word_set(text);
+    let words = prints_of(text);
     // Long words are rare words: a guess that costs nothing, where document frequencies would cost a look-up each.
     let mut terms = lexical::terms_of_question(text);
     terms.sort_by_key(|term| std::cmp::Reverse(term.text.len()));
@@ -32,7 +32,7 @@ pub async fn similar(engine: &impl Engine, at: &At, text: &str, filter: Filter) 
         .into_iter()
         .filter(|found| found.words.frequencies.iter().filter(|n| **n > 0).count() >= sharing_min)
         .map(|found| {
-            let percent = (overlap(&words, &word_set(&found.version.memory.text)) * 100.0) as u8;
+            let percent = (share(&words, &prints_of(&found.version.memory.text)) * 100.0) as u8;
             (found.version, percent)
         })
         .filter(|(_, percent)| *percent >= PERCENT_MIN)

@@ -325,7 +325,8 @@ fn what_cannot_be_converted_is_refused_in_words_and_leaves_nothing() {
     lacking.remove("encoder.layer.1.attention.self.key.bias");
     let mut endless = good.clone();
     endless.get_mut("encoder.layer.0.output.dense.weight").unwrap().1[5] = f32::NAN;
-    let cases: [(&Weights, &dyn Fn(&Path), &str); 6] = [
+    type Case<'a> = (&'a Weights, &'a dyn Fn(&Path), &'a str);
+    let cases: [Case; 6] = [
         (&lacking, &nothing, "holds no tensor encoder.layer.1.attention.self.key.bias"),
         (&endless, &nothing, "what is no number"),
         (&good, &|folder| fs::write(folder.join("vocab.txt"), "red\ngreen\n").unwrap(), "vocab.txt is not its vocab"),

@@ -29,7 +29,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"memovec\n");
 const HEADER_BYTES: usize = 4096;
 /// Slots are read in stretches of about so many bytes, across holes of at most so many slots.
 const STRETCH_BYTES: usize = 1 << 18;
-const HOLE_SLOTS_MAX: u32 = 8;
+const HOLE_SLOTS_MAX: u32 = 4;
 /// So many new vectors are made to last at once; the others when the store rests.
 const UNSAVED_MAX: u32 = 1_024;
 
