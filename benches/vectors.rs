@@ -1,5 +1,6 @@
-//! Questions by meaning to the embedded engine at the sizes that matter: how long they take with words and without, what
-//! that costs in memory, and how much of the exact answer is found. `cargo bench --bench vectors [memories]... [dims=N]`.
+//! Questions by meaning to the embedded engine at the sizes that matter: how long they take with words and without,
+//! what that costs in memory, and how much of the exact answer is found. `cargo bench --bench vectors [memories]...
+//! [dims=N]`.
 
 use std::cmp::Reverse;
 use std::fs;

@@ -130,7 +130,10 @@ pub struct Packed<'a> {
 impl<'a> Packed<'a> {
     /// `bytes` hold `inputs * outputs` weights, already packed. Nothing if they do not fit each other.
     pub fn new(bytes: &'a [u8], inputs: usize, outputs: usize) -> Option<Self> {
-        let fits = inputs > 0 && inputs.is_multiple_of(GROUP) && outputs.is_multiple_of(PANEL) && bytes.len() == inputs * outputs;
+        let fits = inputs > 0
+            && inputs.is_multiple_of(GROUP)
+            && outputs.is_multiple_of(PANEL)
+            && bytes.len() == inputs * outputs;
         fits.then_some(Self { bytes, inputs })
     }
 

@@ -45,8 +45,8 @@ pub trait Embedder: Send + Sync {
     /// A sentence that says what is missing or broken and what to do. Of one text the whole call fails.
     fn embed(&self, side: Side, texts: &[&str]) -> Result<Vec<Vec<f32>>>;
 
-    /// Whether a vector takes microseconds and waits for nothing: then it may be made on the thread that serves everybody,
-    /// and no cache is asked.
+    /// Whether a vector takes microseconds and waits for nothing: then it may be made on the thread that serves
+    /// everybody, and no cache is asked.
     fn is_quick(&self) -> bool {
         false
     }

@@ -1,4 +1,5 @@
-//! Text that was written by somebody else, made safe to show: on a terminal, in a log, to a model; and its length there.
+//! Text that was written by somebody else, made safe to show: on a terminal, in a log, to a model; and its length
+//! there.
 
 use std::borrow::Cow;
 use std::fmt::Write;

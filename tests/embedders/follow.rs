@@ -1,5 +1,5 @@
-//! How vectors follow what is stored, through the verbs and an endpoint that works, waits, lies or goes away: a store is
-//! never held up, nothing is lost, and whoever asks meanwhile finds the words.
+//! How vectors follow what is stored, through the verbs and an endpoint that works, waits, lies or goes away: a store
+//! is never held up, nothing is lost, and whoever asks meanwhile finds the words.
 
 use std::io::Write;
 use std::path::Path;

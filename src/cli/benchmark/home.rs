@@ -1,5 +1,5 @@
-//! A store for one benchmark: a temporary folder, a daemon of its own in it, and one session with that. Whatever happens,
-//! the daemon is ended by its process and the folder removed when this is dropped.
+//! A store for one benchmark: a temporary folder, a daemon of its own in it, and one session with that. Whatever
+//! happens, the daemon is ended by its process and the folder removed when this is dropped.
 
 use std::path::PathBuf;
 use std::process::Child;

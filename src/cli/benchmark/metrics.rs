@@ -153,7 +153,10 @@ mod tests {
         }
 
         #[test]
-        fn lifting_a_relevant_hit_lowers_nothing(mut is_relevant in prop::collection::vec(any::<bool>(), 2..30), at in 0usize..28) {
+        fn lifting_a_relevant_hit_lowers_nothing(
+            mut is_relevant in prop::collection::vec(any::<bool>(), 2..30),
+            at in 0usize..28,
+        ) {
             let at = at % (is_relevant.len() - 1);
             prop_assume!(!is_relevant[at] && is_relevant[at + 1]);
             let wanted = is_relevant.iter().filter(|is| **is).count();

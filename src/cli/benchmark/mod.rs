@@ -56,7 +56,8 @@ pub struct Args {
 
 /// Questions of each conversation that are asked in another one's store.
 const UNANSWERABLE_EACH: usize = 50;
-/// Waiting for a vector must not depend on what else the machine does: quality is measured, and latency shown beside it.
+/// Waiting for a vector must not depend on what else the machine does: quality is measured, and latency shown beside
+/// it.
 const WAIT_MS: &str = "10000";
 
 /// A setting for a run, known to exist; its value is judged by the daemon.

@@ -186,7 +186,8 @@ async fn complete(home: &mut Home, notes: &mut Vec<String>) -> Result<Option<Str
     let mut since = Instant::now();
     loop {
         let embedding = home.status().await?.embedding;
-        // It is not known yet for a moment which model is wanted; and where none can be opened, there is nothing to wait for.
+        // It is not known yet for a moment which model is wanted; and where none can be opened, there is nothing to
+        // wait for.
         let is_known = !embedding.wanted.is_empty();
         if is_known && (embedding.pending == 0 || (embedding.serving.is_none() && embedding.problem.is_some())) {
             notes.extend(embedding.problem);

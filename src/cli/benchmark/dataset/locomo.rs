@@ -1,4 +1,5 @@
-//! LoCoMo's files: long conversations in dated sessions, and questions whose evidence names turns. A turn is one memory,
+//! LoCoMo's files: long conversations in dated sessions, and questions whose evidence names turns. A turn is one
+//! memory,
 //! `(date) Speaker: text`; a conversation is a store, and each of its sessions is one.
 
 use std::collections::{BTreeMap, HashMap};

@@ -19,13 +19,13 @@ use super::shelf::{Content, Shelf};
 use super::slot::{Slot, tag};
 use crate::model::{Cosines, VersionId};
 
-/// Vectors of a state that are all compared: 0.24 ms and 8 MB at 384 dimensions. In time it pays up to about 80,000, which
-/// would be 32 MB.
+/// Vectors of a state that are all compared: 0.24 ms and 8 MB at 384 dimensions. In time it pays up to about 80,000,
+/// which would be 32 MB.
 const EXACT_MAX: u64 = 20_000;
 /// Rows of states that were asked about before are kept with those of this one, up to so many.
 const ROWS_MAX: usize = 30_000;
-/// How many are compared of those whose codes are nearest, at least, and for each one that is wanted: of 32,000 sentences
-/// by MiniLM 98% of the ten nearest are among the first 97. Each costs a read.
+/// How many are compared of those whose codes are nearest, at least, and for each one that is wanted: of 32,000
+/// sentences by MiniLM 98% of the ten nearest are among the first 97. Each costs a read.
 const RESCORED_MIN: usize = 320;
 const RESCORED_FOR_ONE: usize = 5;
 /// No cosine is lower.
@@ -105,8 +105,8 @@ impl Asking {
         vids.iter().map(of).collect()
     }
 
-    /// The codes of a version's vector; empty where it has none, or no opinion. One that is damaged, or of another version
-    /// because files of several stores were mixed up, is made again.
+    /// The codes of a version's vector; empty where it has none, or no opinion. One that is damaged, or of another
+    /// version because files of several stores were mixed up, is made again.
     pub fn vector(&self, vid: u32, version: &VersionId) -> Vec<i8> {
         let mut codes = Vec::new();
         if !self.members.contains(vid) {
@@ -183,8 +183,8 @@ impl Asking {
         RwLockWriteGuard::downgrade(content)
     }
 
-    /// The regression estimator of mean and variance (Cochran, "Sampling Techniques", chapter 7): differences are known of
-    /// all, cosines of the sample.
+    /// The regression estimator of mean and variance (Cochran, "Sampling Techniques", chapter 7): differences are
+    /// known of all, cosines of the sample.
     fn estimated(&self, scanned: &Scanned) -> Cosines {
         let sample = self.read(&RoaringBitmap::from_iter(scanned.sample.iter().map(|(vid, _)| *vid)));
         let of = |vid: &u32| scanned.sample.binary_search_by_key(vid, |(vid, _)| *vid).map(|at| scanned.sample[at].1);

@@ -73,8 +73,8 @@ impl Vectors {
         self.all().iter().map(of).collect()
     }
 
-    /// Keeps vectors, if their version is the one that stands at that vid and was not erased. `truth` gives a look-up of
-    /// that; it is called under the lock that erasing needs, so that nothing comes back.
+    /// Keeps vectors, if their version is the one that stands at that vid and was not erased. `truth` gives a look-up
+    /// of that; it is called under the lock that erasing needs, so that nothing comes back.
     pub fn add<V: Fn(u32) -> Result<Option<VersionId>>>(
         &self,
         space: &Space,

@@ -2,8 +2,8 @@
 //! knows a text or a state's meaning.
 //!
 //! `vectors` is one page that says whose vectors these are, then the slots; a version without a vector is a hole.
-//! `codes` is what scans of many look at. `filled` is the set of those that have one, written after they are on disk: what a crash leaves out of it is made
-//! again. Numbers are little-endian.
+//! `codes` is what scans of many look at. `filled` is the set of those that have one, written after they are on disk:
+//! what a crash leaves out of it is made again. Numbers are little-endian.
 
 use std::fs::{self, File};
 use std::io::Write;
