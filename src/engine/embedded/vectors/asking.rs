@@ -164,7 +164,7 @@ impl Asking {
         let keep = RESCORED_MIN.max(limit.saturating_mul(RESCORED_FOR_ONE));
         let scanned = {
             let content = self.with_codes();
-            let codes = content.codes.as_ref().map_or(&[][..], |codes| &codes.all[..]);
+            let codes = content.codes.as_ref().map_or(&[][..], |codes| &codes.0[..]);
             scan(&code(&self.codes), codes, &bits(&self.members), keep, is_wanted)
         };
         let near = self.read(&RoaringBitmap::from_sorted_iter(scanned.nearest.iter().copied()).unwrap_or_default());

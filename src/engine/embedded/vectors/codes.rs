@@ -21,86 +21,95 @@ pub const PAGE_BYTES: usize = 8 + PAGE_CODES * CODE_BYTES + 8;
 /// Pages that are read at once.
 const PAGES_AT_ONCE: usize = 64;
 
+/// Reads slots: calls the second with each of the first.
+type Each<'a> = &'a dyn Fn(&RoaringBitmap, &mut dyn FnMut(u32, Option<Slot>));
+
 /// Codes by vid; zeros where there is no vector.
 #[derive(Default)]
-pub struct Codes {
-    pub all: Vec<Code>,
-    /// Pages that the file does not know.
-    unwritten: RoaringBitmap,
-}
+pub struct Codes(pub Vec<Code>);
 
 impl Codes {
-    /// From the pages, and from what `each` reads of the slots where these are of no use.
-    pub fn load(
-        file: &File,
-        have: &RoaringBitmap,
-        each: impl FnOnce(&RoaringBitmap, &mut dyn FnMut(u32, Option<Slot>)),
-    ) -> Self {
-        let next = have.max().map_or(0, |last| last as usize + 1);
+    /// From the pages, and from the slots where these are of no use; then they are written again.
+    pub fn load(file: &File, have: &RoaringBitmap, each: Each) -> Self {
         let wanted = filled(have);
-        let mut codes = Self { all: vec![Code::default(); wanted.len() * PAGE_CODES], unwritten: RoaringBitmap::new() };
-        let (mut bytes, mut doubtful) = (vec![0; PAGES_AT_ONCE * PAGE_BYTES], RoaringBitmap::new());
+        let mut codes = vec![Code::default(); wanted.len() * PAGE_CODES];
+        let mut bytes = vec![0; PAGES_AT_ONCE * PAGE_BYTES];
         for first in (0..wanted.len()).step_by(PAGES_AT_ONCE) {
             let read = read_up_to(file, &mut bytes, (first * PAGE_BYTES) as u64).unwrap_or(0);
             let mut pages = bytes[..read].chunks_exact(PAGE_BYTES);
             for (number, filled) in (first..wanted.len()).zip(&wanted[first..]).take(PAGES_AT_ONCE) {
-                let held = &mut codes.all[number * PAGE_CODES..][..PAGE_CODES];
+                let held = &mut codes[number * PAGE_CODES..][..PAGE_CODES];
                 if !pages.next().is_some_and(|page| decode(page, number, *filled, held)) && *filled != 0 {
-                    codes.unwritten.insert(number as u32);
-                    doubtful.insert_range(first_of(number)..first_of(number + 1));
+                    derive(number, *filled, each, held);
+                    if let Err(error) = write_at(file, &encode(number, *filled, held), (number * PAGE_BYTES) as u64) {
+                        tracing::warn!("codes of vectors could not be written, and are made anew when needed: {error}");
+                    }
                 }
             }
         }
-        each(&(doubtful & have), &mut |vid, slot| {
-            if let Some(slot) = slot {
-                codes.all[vid as usize] = code(slot.codes);
-            }
-        });
-        codes.all.truncate(next);
-        codes
+        Self(codes)
     }
 
     /// A vector that came.
-    pub fn set(&mut self, vid: u32, vector: &[i8]) {
+    pub fn set(&mut self, vid: u32, code: Code) {
         let at = vid as usize;
-        if self.all.len() <= at {
+        if self.0.len() <= at {
             // By a sixteenth, where a vector of this size would double itself.
-            if self.all.capacity() <= at {
-                self.all.reserve_exact(at + 1 + at / 16 - self.all.len());
+            if self.0.capacity() <= at {
+                self.0.reserve_exact(at + 1 + at / 16 - self.0.len());
             }
-            self.all.resize(at + 1, Code::default());
+            self.0.resize(at + 1, Code::default());
         }
-        self.all[at] = code(vector);
-        self.unwritten.insert((at / PAGE_CODES) as u32);
+        self.0[at] = code;
     }
 
-    /// Brings what the file does not know to it, not durably yet.
-    pub fn write(&mut self, file: &File, have: &RoaringBitmap) -> io::Result<()> {
-        let wanted = filled(have);
-        for number in self.unwritten.clone() {
-            let at = number as usize;
-            let codes = &self.all[(at * PAGE_CODES).min(self.all.len())..];
-            let page = encode(at, wanted.get(at).copied().unwrap_or(0), codes);
-            write_at(file, &page, (at * PAGE_BYTES) as u64)?;
-            self.unwritten.remove(number);
-        }
-        Ok(())
-    }
-
-    /// Takes the codes of these vids away, here and in the file.
-    pub fn forget(&mut self, file: &File, gone: &RoaringBitmap, have: &RoaringBitmap) -> io::Result<()> {
+    /// Vectors that went.
+    pub fn forget(&mut self, gone: &RoaringBitmap) {
         for vid in gone {
-            if let Some(code) = self.all.get_mut(vid as usize) {
+            if let Some(code) = self.0.get_mut(vid as usize) {
                 *code = Code::default();
             }
         }
-        erase(file, gone)?;
-        if self.all.is_empty() { Ok(()) } else { self.write(file, have) }
     }
 }
 
+/// Brings codes that came, in rising order of vid, to their pages. `had` is whose codes there were before.
+pub fn add(file: &File, had: &RoaringBitmap, came: &[(u32, Code)], each: Each) -> io::Result<()> {
+    let page_of = |vid: u32| vid as usize / PAGE_CODES;
+    let mut bytes = vec![0; PAGE_BYTES];
+    for came in came.chunk_by(|a, b| page_of(a.0) == page_of(b.0)) {
+        let Some(number) = came.first().map(|(vid, _)| page_of(*vid)) else { continue };
+        let place = (number * PAGE_BYTES) as u64;
+        let held = (0..PAGE_CODES as u32).filter(|at| had.contains(first_of(number) + at));
+        let held = held.fold(0u64, |set, at| set | 1 << at);
+        let mut codes = [Code::default(); PAGE_CODES];
+        let read = read_up_to(file, &mut bytes, place)?;
+        if held != 0 && !decode(&bytes[..read], number, held, &mut codes) {
+            derive(number, held, each, &mut codes);
+        }
+        let mut filled = held;
+        for (vid, code) in came {
+            let at = *vid as usize % PAGE_CODES;
+            codes[at] = *code;
+            filled |= 1 << at;
+        }
+        write_at(file, &encode(number, filled, &codes), place)?;
+    }
+    Ok(())
+}
+
+/// The codes of a page from the slots.
+fn derive(number: usize, filled: u64, each: Each, codes: &mut [Code]) {
+    let vids = (0..PAGE_CODES as u32).filter(|at| filled >> at & 1 == 1).map(|at| first_of(number) + at);
+    each(&vids.collect(), &mut |vid, slot| {
+        if let Some(slot) = slot {
+            codes[vid as usize % PAGE_CODES] = code(slot.codes);
+        }
+    });
+}
+
 /// Takes the codes of these vids out of their pages. What is of no use as a page is emptied.
-fn erase(file: &File, gone: &RoaringBitmap) -> io::Result<()> {
+pub fn erase(file: &File, gone: &RoaringBitmap) -> io::Result<()> {
     let len = file.metadata()?.len();
     let mut pages: Vec<u32> = gone.iter().map(|vid| vid / PAGE_CODES as u32).collect();
     pages.dedup();

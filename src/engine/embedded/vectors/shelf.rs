@@ -12,11 +12,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 
 use memoria_kernel::checksum::checksum;
 use memoria_kernel::quantise::{quantise, unit_scale};
+use memoria_kernel::signs::code;
 use roaring::RoaringBitmap;
 
 use super::super::index::Watermark;
 use super::super::positioned::{read_up_to, sync_folder, write_at};
-use super::codes::Codes;
+use super::codes::{self, Codes};
 use super::rows::Rows;
 use super::slot::{Slot, TAG_BYTES, slot_bytes, tag};
 use crate::error::{Error, Result};
@@ -157,7 +158,13 @@ impl Shelf {
             if written.is_err() {
                 break;
             }
-            added.push((vid, codes));
+            added.push((vid, code(&codes)));
+        }
+        added.sort_unstable_by_key(|(vid, _)| *vid);
+        let had = self.read().have.clone();
+        if let Err(error) = codes::add(&self.codes, &had, &added, &|vids, visit| self.each(vids, visit)) {
+            // A page that is not right is made again when it is read.
+            written = written.and(Err(self.failed("write a code to")(error)));
         }
         let is_much = {
             let mut content = self.write();
@@ -165,10 +172,10 @@ impl Shelf {
                 content.rows = Rows::default();
             }
             content.unsaved += added.len() as u32;
-            for (vid, vector) in added {
+            for (vid, code) in added {
                 content.have.insert(vid);
                 if let Some(codes) = &mut content.codes {
-                    codes.set(vid, &vector);
+                    codes.set(vid, code);
                 }
             }
             content.unsaved >= UNSAVED_MAX
@@ -194,9 +201,11 @@ impl Shelf {
             }
             *unsaved += 1;
             *have -= gone;
-            codes.get_or_insert_default().forget(&self.codes, gone, have).map_err(&failed)?;
-            codes.take_if(|codes| codes.all.is_empty());
+            if let Some(codes) = codes {
+                codes.forget(gone);
+            }
         }
+        codes::erase(&self.codes, gone).map_err(&failed)?;
         let len = self.slots.metadata().map_err(&failed)?.len();
         let (mut slot, zeros) = (vec![0; self.slot_bytes()], vec![0; self.slot_bytes()]);
         for vid in gone.iter().take_while(|vid| self.place(*vid) < len) {
@@ -224,10 +233,8 @@ impl Shelf {
     fn save(&self) -> Result<()> {
         let failed = self.failed("write");
         let (have, unsaved) = {
-            let mut content = self.write();
-            let Content { have, codes, unsaved, .. } = &mut *content;
-            codes.as_mut().map_or(Ok(()), |codes| codes.write(&self.codes, have)).map_err(&failed)?;
-            (have.clone(), *unsaved)
+            let content = self.read();
+            (content.have.clone(), content.unsaved)
         };
         self.slots.sync_data().and_then(|()| self.codes.sync_data()).map_err(&failed)?;
         let (path, unready) = (self.folder.join("filled"), self.folder.join("filled.unready"));
@@ -261,7 +268,7 @@ impl Shelf {
     /// Makes sure that the codes are in memory.
     pub fn load_codes(&self, content: &mut Content) {
         let Content { have, codes, .. } = content;
-        codes.get_or_insert_with(|| Codes::load(&self.codes, have, |vids, visit| self.each(vids, visit)));
+        codes.get_or_insert_with(|| Codes::load(&self.codes, have, &|vids, visit| self.each(vids, visit)));
     }
 
     /// Calls `visit` with the slot of each of these vids, which rise; `None` for one that is not whole.
