@@ -20,7 +20,7 @@ const ROUNDS: u64 = 2;
 /// Vectors whose differences are counted at once: those of one word of a set.
 const BLOCK: usize = 64;
 /// Of how many vectors, evenly spread, the caller gets to know the difference.
-pub const SAMPLED: usize = 256;
+pub const SAMPLED: usize = 128;
 
 /// The code of a vector of at most 4,096 bytes, by integer arithmetic alone: the same everywhere.
 pub fn code(vector: &[i8]) -> Code {

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use memoria_kernel::best::{Best, best};
@@ -95,15 +95,19 @@ pub(super) fn candidates(
     let nearest = meaning.map_or_else(|| Ok(Vec::new()), |nearest| question.settled(nearest.best))?;
     let is_there = |other| in_state.has(other) && sheet.of(other).is_alive(other, now);
     // What stands beside the very best in its session is a candidate, too, though it shares no word with the question.
-    let mut beside = Vec::new();
-    for vid in by_words.iter().take(HEARD_AROUND).chain(nearest.iter().take(HEARD_AROUND)) {
-        let around = pieces.around(&sheet, *vid, query.around, is_there)?;
-        beside.extend(around.into_iter().map(|(_, vid)| vid).filter(|vid| is_wanted(*vid)));
-    }
+    let around_of = |vid: u32| Ok((vid, pieces.around(&sheet, vid, query.around, is_there)?));
+    let heard = || by_words.iter().take(HEARD_AROUND).chain(nearest.iter().take(HEARD_AROUND)).copied();
+    let mut heard_around: BTreeMap<u32, Vec<(i8, u32)>> = heard().map(around_of).collect::<Result<_>>()?;
+    let beside = heard().filter_map(|vid| heard_around.get(&vid)).flatten().map(|(_, vid)| *vid);
+    let beside: Vec<u32> = beside.filter(|vid| is_wanted(*vid)).collect();
     let mut known = BTreeSet::new();
-    let best: Vec<u32> = by_words.into_iter().chain(nearest).chain(beside).filter(|vid| known.insert(*vid)).collect();
+    let best = by_words.iter().chain(&nearest).chain(&beside).copied();
+    let best: Vec<u32> = best.filter(|vid| known.insert(*vid)).collect();
 
-    let around = best.iter().map(|vid| pieces.around(&sheet, *vid, query.around, is_there));
+    let around = best.iter().map(|vid| match heard_around.remove(vid) {
+        Some(around) => Ok(around),
+        None => around_of(*vid).map(|(_, around)| around),
+    });
     let around = around.collect::<Result<Vec<Vec<(i8, u32)>>>>()?;
     let vids = best.iter().chain(around.iter().flatten().map(|(_, vid)| vid));
     let mut matches = frequencies(&sheet, &lists, near, next_vid, vids);
@@ -128,6 +132,9 @@ impl Question<'_> {
         is_wanted: &dyn Fn(u32) -> bool,
     ) -> (Vec<u32>, Best) {
         let Self { sheet, state, in_state, lists, query, .. } = self;
+        if lists.is_empty() {
+            return Default::default();
+        }
         let norms = Norms::new(tokens as f32 / live.max(1) as f32);
         let mut scores = vec![0f32; self.pieces.next_vid() as usize];
         let mut document_frequencies = Vec::with_capacity(lists.len());
