@@ -209,9 +209,9 @@ settings! {
         idle_min: u32 = 5, 1 to 1_440;
         /// Milliseconds that a question waits for its vector; after that, its words alone answer.
         wait_ms: u32 = 500, 10 to 60_000;
-        /// What is put before a question, and before a memory, for a model that wants it; empty is what the model's own
-        /// files say.
+        /// What is put before a question, for a model that wants it; empty is what the model's own files say.
         question_prefix: String = String::new();
+        /// What is put before a memory; as for questions.
         passage_prefix: String = String::new();
         /// For an ONNX model.
         pooling: Pooling = Pooling::Auto;
@@ -222,8 +222,9 @@ settings! {
         http_urls: String = String::new();
         /// For "http": the model's name there.
         http_model: String = String::new();
-        /// For "http": the environment variable that holds the key, or the file that does.
+        /// For "http": the environment variable that holds the key.
         http_key_env: String = String::new();
+        /// For "http": the file that holds the key.
         http_key_file: String = String::new();
         /// For "http": milliseconds for one try.
         http_timeout_ms: u32 = 10_000, 100 to 120_000;

@@ -32,9 +32,12 @@ pub fn entities(text: &str) -> Vec<String> {
             });
         }
         if c == '`'
-            && let Some(quoted) = rest[1..].split('`').next().filter(|quoted| is_quotable(quoted))
+            && let Some((quoted, after)) = rest[1..].split_once('`').filter(|(quoted, _)| is_quotable(quoted))
         {
             terms_of_name(quoted).into_iter().for_each(&mut keep);
+            opens_sentence = false;
+            rest = after;
+            continue;
         }
         let token = &rest[..token_len(rest)];
         if token.is_empty() {
@@ -121,7 +124,7 @@ mod tests {
             ("HttpRetryPolicy was rewritten. The old one is gone.", &["httpretrypolici"]),
             ("the host 10.0.0.7 answers", &["10007"]),
             ("set `max open files` to 4096", &["max", "open", "file"]),
-            ("支付模块由 @陈晨 维护，依赖 redis 和 NATS", &["陈晨", "redi", "nat"]),
+            ("支付模块由 @陈晨 维护，依赖 redis 和 NATS", &["陈晨", "redis", "nat"]),
             ("nothing here is a name, not even 42", &[]),
         ] {
             assert_eq!(entities(text), expected, "{text}");

@@ -141,7 +141,7 @@ impl<'a> Judgement<'a> {
         let words = Words::of(question, &candidates);
         let scale = calibration.zip(candidates.cosines).map(|(calibration, cosines)| Scale::of(calibration, cosines));
         let likeness = cutoff::likeness(&candidates.found);
-        let talk = cutoff::talk(calibration, likeness);
+        let talk = cutoff::talk(calibration, likeness, candidates.found.len());
         let (direct, rest, linked) = (Vec::new(), Vec::new(), Vec::new());
         let mut judgement = Self { question, ask, words, scale, talk, direct, rest, linked };
         let found = std::mem::take(&mut candidates.found);

@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
     memoria model use auto    the best that is installed\n\n\
     The old vectors answer until all memories have new ones.")]
 pub struct Args {
-    /// A name of `memoria model list`, a folder with an ONNX model, or auto
+    /// A name in `memoria model list`, an ONNX folder, or auto
     #[arg(value_name = "NAME|FOLDER")]
     model: String,
     /// Return once it serves

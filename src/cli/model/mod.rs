@@ -74,10 +74,10 @@ fn outlook(embedding: &EmbeddingStatus) -> String {
         Some(serving) if serving == wanted && *pending == 0 => format!("{wanted} answers.\n"),
         Some(serving) if serving == wanted => format!("{wanted} answers; {left} have no vector yet and follow.\n"),
         Some(serving) => {
-            format!("{left} are embedded with {wanted} in the background; {serving} answers until that is done.\n")
+            format!("{left} are embedded with {wanted} in the background;\n{serving} answers until that is done.\n")
         }
         None => {
-            format!("{left} are embedded with {wanted} in the background; words alone answer until that is done.\n")
+            format!("{left} are embedded with {wanted} in the background;\nwords alone answer until that is done.\n")
         }
     }
 }

@@ -12,7 +12,7 @@ use super::super::exit::Exit;
 use super::super::status::embedding_json;
 use super::super::terminal::{Out, bytes};
 
-/// Remove an installed model; its vectors stay until another's are complete
+/// Remove an installed model; its vectors stay until replaced
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  memoria model remove minilm-onnx-int8\n\n\
     What answers now is not removed: `memoria model use` another one first.")]

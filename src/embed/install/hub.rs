@@ -113,6 +113,7 @@ fn attempt(url: &str, file: &registry::File, part: &Path, arrived: &mut dyn FnMu
     match reply.status {
         206 if reply.header("content-range").is_some_and(|range| range.starts_with(&begins)) => {}
         // It does not continue: from the beginning.
+        200 if have == 0 => {}
         200 => {
             out.set_len(0).map_err(failed)?;
             have = 0;
