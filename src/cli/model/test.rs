@@ -14,7 +14,7 @@ use super::super::terminal::{Out, Paint, Style};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  memoria model test\n  memoria model test builtin")]
 pub struct Args {
-    /// A name of `memoria model list`, or a folder; else the one that is chosen
+    /// A name in `memoria model list`, or a folder; else the chosen one
     #[arg(value_name = "NAME|FOLDER")]
     model: Option<String>,
 }
