@@ -14,7 +14,7 @@ use super::super::terminal::{Out, Paint, Style};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  memoria model test\n  memoria model test builtin")]
 pub struct Args {
-    /// A name in `memoria model list`, or a folder; else the chosen one
+    /// A name in `memoria model list`, or a folder
     #[arg(value_name = "NAME|FOLDER")]
     model: Option<String>,
 }
