@@ -34,17 +34,16 @@ const FLOOR_PER_SHARE: f32 = 4.0;
 
 /// So far below the floor does a state's likeness mean that its memories are notes, each for itself, and no talk.
 const TALK_SPAN: f32 = 0.05;
-/// Fewer candidates are no talk; of twice as many it can be told.
-const TALK_MIN: usize = 16;
+/// Among fewer candidates everything stands around something: what says nothing of its own is no hit there.
+pub(super) const TALK_MIN: usize = 24;
 
 /// 0 to 1: how far what stands around a memory in its session speaks for it. In a talk it does (LoCoMo's likeness is
 /// .50 with MiniLM, .36 with the built-in table); notes that were merely written in one session are .19 and .11 alike,
-/// and their neighbours cost paraphrases .12 of hit@10. Of few `memories` two that are twins make all seem alike, and
-/// what stands around each is nearly everything.
-pub(super) fn talk(calibration: Option<Calibration>, likeness: Option<f32>, memories: usize) -> f32 {
-    let Some((calibration, likeness)) = calibration.zip(likeness) else { return 1.0 };
-    let is_known = (memories.saturating_sub(TALK_MIN) as f32 / TALK_MIN as f32).min(1.0);
-    is_known * ((likeness - calibration.floor + TALK_SPAN) / TALK_SPAN).clamp(0.0, 1.0)
+/// and their neighbours cost paraphrases .12 of hit@10.
+pub(super) fn talk(calibration: Option<Calibration>, likeness: Option<f32>) -> f32 {
+    calibration
+        .zip(likeness)
+        .map_or(1.0, |(calibration, likeness)| ((likeness - calibration.floor + TALK_SPAN) / TALK_SPAN).clamp(0.0, 1.0))
 }
 
 /// Whether anything of all that came into question answers it. `best` is the most relevant.

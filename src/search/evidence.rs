@@ -88,6 +88,11 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
+    /// Whether anything of its own speaks for it.
+    pub(super) fn is_any(&self) -> bool {
+        self.lexical > 0.0 || self.vector > 0.0
+    }
+
     pub(super) fn of(words: &Words, scale: Option<&Scale>, found: &Match) -> Self {
         let vector = scale.zip(found.cosine).map_or(0.0, |(scale, cosine)| scale.evidence(cosine));
         Self { lexical: words.shares(found).sum(), vector }

@@ -141,7 +141,7 @@ impl<'a> Judgement<'a> {
         let words = Words::of(question, &candidates);
         let scale = calibration.zip(candidates.cosines).map(|(calibration, cosines)| Scale::of(calibration, cosines));
         let likeness = cutoff::likeness(&candidates.found);
-        let talk = cutoff::talk(calibration, likeness, candidates.found.len());
+        let talk = cutoff::talk(calibration, likeness);
         let (direct, rest, linked) = (Vec::new(), Vec::new(), Vec::new());
         let mut judgement = Self { question, ask, words, scale, talk, direct, rest, linked };
         let found = std::mem::take(&mut candidates.found);
@@ -154,7 +154,9 @@ impl<'a> Judgement<'a> {
             return judgement;
         }
         let floor = cutoff::floor(best.relevance(), best.own, ask.top_k).max(ask.min_score);
-        (judgement.direct, judgement.rest) = all.into_iter().partition(|judged| judged.relevance() >= floor);
+        let is_talk = all.len() >= cutoff::TALK_MIN;
+        let is_hit = |judged: &Judged| judged.relevance() >= floor && (is_talk || judged.own.is_any());
+        (judgement.direct, judgement.rest) = all.into_iter().partition(is_hit);
         judgement.direct.sort_by(|a, b| b.score().total_cmp(&a.score()).then(a.id().cmp(&b.id())));
         judgement
     }
