@@ -222,7 +222,8 @@ settings! {
         http_urls: String = String::new();
         /// For "http": the model's name there.
         http_model: String = String::new();
-        /// For "http": the environment variable that holds the key.
+        /// For "http": the daemon's environment variable that holds the key. One whose name begins with MEMORIA_ is
+        /// handed on by whoever starts the daemon.
         http_key_env: String = String::new();
         /// For "http": the file that holds the key.
         http_key_file: String = String::new();

@@ -67,7 +67,8 @@ pub struct StoreStatus {
     pub unflushed: u32,
 }
 
-/// How a score came about: `sqrt(lexical² + vector² + neighbours² + link²) · trust · age · place`, at most 1.
+/// How a score came about: `sqrt(lexical² + vector² + neighbours² + link²) · trust · age · place`, at most 1; of a memory
+/// that has nearly all of the question's words, 1 more under the root.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Parts {
     /// The share of the question that the memory's own words answer, 0 to 1.

@@ -78,6 +78,8 @@ pub fn rank(question: &[Term], calibration: Option<Calibration>, candidates: Can
 
 /// A memory that came into question.
 pub(super) struct Judged {
+    /// It has nearly all of the question's words.
+    is_exact: bool,
     pub candidate: Candidate,
     pub own: Evidence,
     /// Squares of what those around it and those linked to it add.
@@ -96,8 +98,15 @@ impl Judged {
         (lexical.powi(2) + vector.powi(2) + self.neighbours + self.link).sqrt()
     }
 
+    /// What is sorted by. A memory that has nearly all of the question's words (`claim q100`) comes before those that stand
+    /// among such (`claim q102`), whatever their neighbours add.
+    fn weight(&self) -> f32 {
+        let exact = if self.is_exact { 1.0 } else { 0.0 };
+        (self.relevance().powi(2) + exact).sqrt() * self.priors.product()
+    }
+
     fn score(&self) -> f32 {
-        (self.relevance() * self.priors.product()).min(1.0)
+        self.weight().min(1.0)
     }
 }
 
@@ -157,7 +166,7 @@ impl<'a> Judgement<'a> {
         let is_talk = all.len() >= cutoff::TALK_MIN;
         let is_hit = |judged: &Judged| judged.relevance() >= floor && (is_talk || judged.own.is_any());
         (judgement.direct, judgement.rest) = all.into_iter().partition(is_hit);
-        judgement.direct.sort_by(|a, b| b.score().total_cmp(&a.score()).then(a.id().cmp(&b.id())));
+        judgement.direct.sort_by(|a, b| b.weight().total_cmp(&a.weight()).then(a.id().cmp(&b.id())));
         judgement
     }
 
@@ -170,6 +179,7 @@ impl<'a> Judgement<'a> {
         };
         Judged {
             own: evidence(&candidate.words),
+            is_exact: self.words.coverage([&candidate.words].into_iter()) >= cutoff::WORDS_ENOUGH,
             neighbours: self.talk * candidate.around.iter().map(neighbour).sum::<f32>(),
             link: 0.0,
             priors: self.priors(&candidate),
@@ -208,7 +218,7 @@ impl<'a> Judgement<'a> {
         let Self { question, ask, words, direct, linked, mut rest, .. } = self;
         let bar = direct.iter().map(Judged::relevance).fold(0.0, f32::max) * RIVAL_SHARE;
         rest.retain(|judged| bar > 0.0 && judged.relevance() >= bar);
-        rest.sort_by(|a, b| b.score().total_cmp(&a.score()).then(a.id().cmp(&b.id())));
+        rest.sort_by(|a, b| b.weight().total_cmp(&a.weight()).then(a.id().cmp(&b.id())));
         let (mut shown, mut left_out) = (Vec::<Shown>::new(), 0);
         let lowest = direct.last().map_or(0.0, Judged::score);
         let first_linked = direct.len();
@@ -261,7 +271,7 @@ struct Shown {
 impl Shown {
     fn of(judged: Judged) -> Self {
         let score = judged.score();
-        let Judged { candidate, own, neighbours, link, priors } = judged;
+        let Judged { candidate, own, neighbours, link, priors, is_exact: _ } = judged;
         let parts = Parts {
             lexical: own.lexical,
             vector: own.vector,
