@@ -67,8 +67,8 @@ pub struct StoreStatus {
     pub unflushed: u32,
 }
 
-/// How a score came about: `sqrt(lexical² + vector² + neighbours² + link²) · trust · age · place`, at most 1; of a memory
-/// that has nearly all of the question's words, 1 more under the root.
+/// How a score came about: `sqrt(lexical² + vector² + neighbours² + link²) · trust · age · place`, at most 1. The one
+/// memory that has all the words of the question is put ahead of others, whatever stands around those.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Parts {
     /// The share of the question that the memory's own words answer, 0 to 1.

@@ -18,7 +18,7 @@ const BAR: f32 = 0.245;
 const BAR_PER_SEPARATION: f32 = 0.56;
 const BAR_MIN: f32 = 0.03;
 /// A memory that has so much of the question's words answers it, whatever its vector says.
-pub(super) const WORDS_ENOUGH: f32 = 0.8;
+const WORDS_ENOUGH: f32 = 0.8;
 /// Without vectors, that much of the question's words must be found together. Of the same questions .62 and .51 get
 /// nothing, of unrelated ones .90.
 const WORDS_ALONE: f32 = 0.16;
@@ -35,7 +35,7 @@ const FLOOR_PER_SHARE: f32 = 4.0;
 /// So far below the floor does a state's likeness mean that its memories are notes, each for itself, and no talk.
 const TALK_SPAN: f32 = 0.05;
 /// Among fewer candidates everything stands around something: what says nothing of its own is no hit there.
-pub(super) const TALK_MIN: usize = 10;
+pub(super) const TALK_MIN: usize = 24;
 
 /// 0 to 1: how far what stands around a memory in its session speaks for it. In a talk it does (LoCoMo's likeness is
 /// .50 with MiniLM, .36 with the built-in table); notes that were merely written in one session are .19 and .11 alike,

@@ -53,6 +53,10 @@ pub struct RankedHit {
     pub beside: Vec<(Version, Relation)>,
 }
 
+/// By how much a memory that alone has all the words leads, whatever speaks for others: more than the priors can undo.
+const ALONE_LEAD: f32 = 1.4;
+/// The share of the words, by their worth, that are all of them.
+const EXACT: f32 = 0.95;
 /// What a neighbour's own evidence (squared) adds to a memory's, by distance 1 and 2: talk about one thing stays
 /// together in a conversation. Recall@10 on LoCoMo is .680 without, .753 with these, .759 with a third more, which
 /// in a session of unrelated notes costs paraphrases .04.
@@ -80,6 +84,8 @@ pub fn rank(question: &[Term], calibration: Option<Calibration>, candidates: Can
 pub(super) struct Judged {
     /// It has nearly all of the question's words.
     is_exact: bool,
+    /// What it is put ahead by, squared, since it alone is.
+    lead: f32,
     pub candidate: Candidate,
     pub own: Evidence,
     /// Squares of what those around it and those linked to it add.
@@ -95,14 +101,12 @@ impl Judged {
 
     pub(super) fn relevance(&self) -> f32 {
         let Evidence { lexical, vector } = self.own;
-        (lexical.powi(2) + vector.powi(2) + self.neighbours + self.link).sqrt()
+        (lexical.powi(2) + vector.powi(2) + self.neighbours + self.link + self.lead).sqrt()
     }
 
-    /// What is sorted by. A memory that has nearly all of the question's words (`claim q100`) comes before those that stand
-    /// among such (`claim q102`), whatever their neighbours add.
+    /// What is sorted by: of two that answer fully, one may still be the better.
     fn weight(&self) -> f32 {
-        let exact = if self.is_exact { 1.0 } else { 0.0 };
-        (self.relevance().powi(2) + exact).sqrt() * self.priors.product()
+        self.relevance() * self.priors.product()
     }
 
     fn score(&self) -> f32 {
@@ -154,7 +158,15 @@ impl<'a> Judgement<'a> {
         let (direct, rest, linked) = (Vec::new(), Vec::new(), Vec::new());
         let mut judgement = Self { question, ask, words, scale, talk, direct, rest, linked };
         let found = std::mem::take(&mut candidates.found);
-        let all: Vec<Judged> = found.into_iter().map(|candidate| judgement.judge(candidate)).collect();
+        let mut all: Vec<Judged> = found.into_iter().map(|candidate| judgement.judge(candidate)).collect();
+        // Where one memory alone has the words that were asked for (`claim q100`), it comes before those that only stand
+        // among such (`claim q102`).
+        let most = all.iter().map(Judged::relevance).fold(0.0, f32::max);
+        let mut exact = all.iter_mut().filter(|judged| judged.is_exact);
+        if let (Some(only), None) = (exact.next(), exact.next()) {
+            only.lead =
+                if only.relevance() < most { (most * ALONE_LEAD).powi(2) - only.relevance().powi(2) } else { 0.0 };
+        }
         let Some(best) = all.iter().reduce(|a, b| if b.relevance() > a.relevance() { b } else { a }) else {
             return judgement;
         };
@@ -163,7 +175,7 @@ impl<'a> Judgement<'a> {
             return judgement;
         }
         let floor = cutoff::floor(best.relevance(), best.own, ask.top_k).max(ask.min_score);
-        let is_talk = all.len() >= cutoff::TALK_MIN;
+        let is_talk = calibration.is_none() || all.len() >= cutoff::TALK_MIN;
         let is_hit = |judged: &Judged| judged.relevance() >= floor && (is_talk || judged.own.is_any());
         (judgement.direct, judgement.rest) = all.into_iter().partition(is_hit);
         judgement.direct.sort_by(|a, b| b.weight().total_cmp(&a.weight()).then(a.id().cmp(&b.id())));
@@ -179,7 +191,8 @@ impl<'a> Judgement<'a> {
         };
         Judged {
             own: evidence(&candidate.words),
-            is_exact: self.words.coverage([&candidate.words].into_iter()) >= cutoff::WORDS_ENOUGH,
+            lead: 0.0,
+            is_exact: self.words.coverage([&candidate.words].into_iter()) >= EXACT,
             neighbours: self.talk * candidate.around.iter().map(neighbour).sum::<f32>(),
             link: 0.0,
             priors: self.priors(&candidate),
@@ -271,7 +284,7 @@ struct Shown {
 impl Shown {
     fn of(judged: Judged) -> Self {
         let score = judged.score();
-        let Judged { candidate, own, neighbours, link, priors, is_exact: _ } = judged;
+        let Judged { candidate, own, neighbours, link, priors, is_exact: _, lead: _ } = judged;
         let parts = Parts {
             lexical: own.lexical,
             vector: own.vector,
