@@ -159,8 +159,8 @@ impl<'a> Judgement<'a> {
         let mut judgement = Self { question, ask, words, scale, talk, direct, rest, linked };
         let found = std::mem::take(&mut candidates.found);
         let mut all: Vec<Judged> = found.into_iter().map(|candidate| judgement.judge(candidate)).collect();
-        // Where one memory alone has the words that were asked for (`claim q100`), it comes before those that only stand
-        // among such (`claim q102`).
+        // Where one memory alone has the words that were asked for (`claim q100`), it comes before those that only
+        // stand among such (`claim q102`).
         let most = all.iter().map(Judged::relevance).fold(0.0, f32::max);
         let mut exact = all.iter_mut().filter(|judged| judged.is_exact);
         if let (Some(only), None) = (exact.next(), exact.next()) {
