@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -48,6 +49,9 @@ struct Listed {
     sha256: String,
 }
 
+/// A process that is being started has what its parent held until it becomes another program.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Keeps others from installing and removing until it is dropped.
 pub struct Held {
     _file: File,
@@ -60,13 +64,19 @@ pub fn hold(models: &Path) -> Result<Held> {
     let path = models.join(LOCK);
     let failed = |e: std::io::Error| Error::io(format_args!("open {}", path.display()), &e);
     let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Held { _file: file }),
-        Err(TryLockError::WouldBlock) => Err(Error::conflict(format!(
-            "another command is installing or removing a model in {}: wait until it is done",
-            models.display()
-        ))),
-        Err(TryLockError::Error(e)) => Err(failed(e)),
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Held { _file: file }),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(PATIENCE / 20),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::conflict(format!(
+                    "another command is installing or removing a model in {}: wait until it is done",
+                    models.display()
+                )));
+            }
+            Err(TryLockError::Error(e)) => return Err(failed(e)),
+        }
     }
 }
 
