@@ -16,12 +16,19 @@ macro_rules! words {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name { $($(#[$word_doc])* $variant,)* }
 
+        impl $name {
+            /// As the file has it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
         impl Setting for $name {
             fn read(value: &Value, _: &[f64]) -> Option<Self> {
                 match value.as_str()? { $($word => Some(Self::$variant),)* _ => None }
             }
             fn show(&self) -> String {
-                match self { $(Self::$variant => concat!('"', $word, '"').to_owned(),)* }
+                format!("\"{}\"", self.as_str())
             }
             fn accepted(_: &[f64]) -> String {
                 format!("one of {}", [$(concat!('"', $word, '"')),*].join(", "))
@@ -96,6 +103,16 @@ words!(
         Block = "block",
         /// The memory is kept as it is.
         Allow = "allow",
+    }
+);
+
+words!(
+    /// What keeps the memories.
+    EngineKind {
+        /// Files of this machine.
+        Embedded = "embedded",
+        /// A database that many machines share.
+        MatrixOne = "matrixone",
     }
 );
 
@@ -179,7 +196,12 @@ settings! {
         /// Megabytes that all files may take together; the oldest go first.
         max_total_mb: u32 = 50, 1 to 10_000;
     }
-    /// Where memories are kept.
+    /// What keeps the memories. `memoria move` copies a whole store from one to the other.
+    engine: Engine {
+        /// "embedded" keeps them in files of this machine, "matrixone" in a database that many machines share.
+        kind: EngineKind = EngineKind::Embedded;
+    }
+    /// The files in which memories are kept, and what is kept of them.
     store: Store {
         /// Megabytes of the store that are held in memory.
         cache_mb: u32 = 8, 1 to 4_096;

@@ -11,8 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     // `embed::install` fetches in the process of the person who asks, with that person's proxies and settings.
     ("cli", &["client", "wire::message", "wire::limits", "embed::install", "model", "paths", "config"]),
     ("client", &["wire", "model", "paths", "config"]),
-    // `engine::embedded` is what dispatch.rs opens; it reads and writes through the verbs alone.
-    ("daemon", &["wire", "mcp", "service", "engine::embedded", "embed", "model", "paths", "config"]),
+    // Of `engine` dispatch.rs knows how it is opened; it reads and writes through the verbs alone.
+    ("daemon", &["wire", "mcp", "service", "engine", "embed", "model", "paths", "config"]),
     ("mcp", &["wire::message", "wire::limits", "model"]),
     (
         "service",

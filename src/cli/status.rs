@@ -80,6 +80,7 @@ fn as_json(status: &Status, now: Time) -> Value {
         "rss_bytes": status.rss_bytes,
         "pss_bytes": status.pss_bytes,
         "engine": status.engine,
+        "server": status.server,
         "memories": store.memories,
         "by_kind": by_kind,
         "branches": store.branches,
@@ -167,13 +168,16 @@ fn as_text(status: &Status, style: &Style, now: Time) -> String {
         out += &row(style, "memory", Paint::Plain, &format!("{} RSS{own}", bytes(status.rss_bytes)));
     }
     match &store.error {
-        Some(error) => out += &row(style, "store", Paint::Red, &format!("{}: {error}", status.engine)),
+        Some(error) => out += &row(style, "store", Paint::Red, &format!("{}: {error}", store_of(status))),
         None => {
-            let mut size = bytes(store.truth_bytes);
-            if store.derived_bytes > 0 {
-                size += &format!(" + {} search index", bytes(store.derived_bytes));
+            let mut about = store_of(status);
+            if store.truth_bytes > 0 {
+                about += &format!(", {}", bytes(store.truth_bytes));
             }
-            out += &row(style, "store", Paint::Plain, &format!("{}, {size}", status.engine));
+            if store.derived_bytes > 0 {
+                about += &format!(" + {} search index", bytes(store.derived_bytes));
+            }
+            out += &row(style, "store", Paint::Plain, &about);
             out += &row(style, "memories", Paint::Plain, &memories(status));
             let commits = plural(store.commits, "commit", "commits");
             let on = plural(store.branches, "branch", "branches");
@@ -211,6 +215,14 @@ fn as_text(status: &Status, style: &Style, now: Time) -> String {
         out += &format!("  {}{}\n", style.dim(&format!("{what:<11}")), one_line(path));
     }
     out
+}
+
+/// `embedded`, or `matrixone at db.example.org:6001/memoria`.
+fn store_of(status: &Status) -> String {
+    match &status.server {
+        Some(server) => format!("{} at {}", status.engine, one_line(server)),
+        None => status.engine.clone(),
+    }
 }
 
 fn sentence(text: &str) -> String {
@@ -323,6 +335,7 @@ mod tests {
             rss_bytes: 7_240_000,
             pss_bytes: 5_100_000,
             engine: "embedded".to_owned(),
+            server: None,
             store: StoreStatus {
                 memories: 1024,
                 by_kind: Kind::ALL.iter().map(|kind| (*kind, 170)).collect(),
@@ -387,6 +400,17 @@ mod tests {
         let text = as_text(&status, &Style::plain(None), NOW);
         assert!(text.contains("embedded: the file is damaged") && !text.contains("commits"), "{text}");
         assert_eq!(as_json(&status, NOW)["store_error"], "the file is damaged");
+    }
+
+    #[test]
+    fn a_store_on_a_server_is_named_by_its_place_whether_it_answers_or_not() {
+        let mut status = Status { engine: "matrixone".into(), server: Some("db:6001/memoria".into()), ..status() };
+        assert!(as_text(&status, &Style::plain(None), NOW).contains("matrixone at db:6001/memoria, 1.9 MB"));
+        status.store = StoreStatus { error: Some("it does not answer".to_owned()), ..StoreStatus::default() };
+        assert!(
+            as_text(&status, &Style::plain(None), NOW).contains("matrixone at db:6001/memoria: it does not answer")
+        );
+        assert_eq!(as_json(&status, NOW)["server"], "db:6001/memoria");
     }
 
     #[test]

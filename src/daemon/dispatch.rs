@@ -1,15 +1,17 @@
 //! One line per verb, over a store that opens in the background: what needs the store waits for it, and a
 //! store that could not be opened is tried again when somebody asks. It knows nothing of sockets or JSON.
 
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{self, Config, EngineKind};
 use crate::embed::cache::Cache;
 use crate::embed::models::Models;
+use crate::engine::any::Any;
 use crate::engine::embedded::Embedded;
 use crate::error::{Error, Result};
 use crate::model::{Name, OpId, ProjectId, SessionId, StoreStatus};
@@ -41,8 +43,12 @@ pub struct Dispatch {
 enum Store {
     Closed,
     Opening,
-    Open(Arc<Service<Embedded>>),
-    Failed { error: Error, at: tokio::time::Instant },
+    /// With the settings that it was opened by.
+    Open(Arc<Service<Any>>, Arc<Config>),
+    Failed {
+        error: Error,
+        at: tokio::time::Instant,
+    },
 }
 
 impl Dispatch {
@@ -65,7 +71,7 @@ impl Dispatch {
         let starts = self.store.send_if_modified(|store| {
             let starts = match store {
                 Store::Closed => true,
-                Store::Opening | Store::Open(_) => false,
+                Store::Opening | Store::Open(..) => false,
                 Store::Failed { at, .. } => at.elapsed() >= Duration::from_millis(REOPEN_MS_MIN),
             };
             if starts {
@@ -78,23 +84,16 @@ impl Dispatch {
         }
         let this = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
-            let cache_bytes = this.config.borrow().store.cache_mb as usize * 1024 * 1024;
-            let opened = this.checkouts().and_then(|checkouts| {
-                let engine = Embedded::open(
-                    &this.paths.store_file(),
-                    &this.paths.index_folder(),
-                    &this.paths.vectors_folder(),
-                    cache_bytes,
-                )?;
-                Ok((engine, checkouts))
-            });
+            let config = Arc::clone(&this.config.borrow());
+            let opened =
+                this.checkouts().and_then(|checkouts| Ok((this.open_engine(config.engine.kind, &config)?, checkouts)));
             this.store.send_replace(match opened {
                 Ok((engine, checkouts)) => {
                     let service =
                         Arc::new(Service::new(engine, this.config.clone(), checkouts, Arc::clone(&this.vectors)));
                     tokio::spawn(follow(Arc::downgrade(&service), this.config.clone()));
                     tokio::spawn(rest_when_quiet(Arc::downgrade(&this), Arc::downgrade(&service)));
-                    Store::Open(service)
+                    Store::Open(service, config)
                 }
                 Err(error) => {
                     tracing::error!("the store cannot be opened: {error}");
@@ -114,7 +113,7 @@ impl Dispatch {
         answer
     }
 
-    async fn perform(&self, service: &Service<Embedded>, caller: &Caller, request: Request) -> Result<Response> {
+    async fn perform(&self, service: &Service<Any>, caller: &Caller, request: Request) -> Result<Response> {
         match request {
             Request::Store(ask) => service.store(caller, ask).await.map(Response::Stored),
             Request::Retrieve(ask) => service.retrieve(caller, ask).await.map(Response::Retrieved),
@@ -144,6 +143,12 @@ impl Dispatch {
                 Err(Error::internal("a request of the session's own reached the store"))
             }
         }
+    }
+
+    /// For `status`: which engine serves, and where its server is, if it has one. Never who logs in there.
+    pub fn engine(&self) -> (String, Option<String>) {
+        let kind = self.config.borrow().engine.kind;
+        (kind.as_str().to_owned(), None)
     }
 
     /// The store's part of `status`; a store that is not open says why.
@@ -181,29 +186,66 @@ impl Dispatch {
 
     /// These replies have arrived at the agent.
     pub fn acknowledge(&self, ops: Vec<OpId>) {
-        if let Store::Open(service) = &*self.store.borrow() {
+        if let Store::Open(service, _) = &*self.store.borrow() {
             service.acknowledge(ops);
         }
     }
 
     /// Brings everything to disk and lets go of the store. Later requests open it again.
     pub async fn close(&self) {
-        if let Store::Open(service) = self.store.send_replace(Store::Closed)
-            && let Err(error) = service.rest().await
-        {
-            tracing::error!("derived data was not flushed and will be rebuilt: {error}");
+        let_go(self.store.send_replace(Store::Closed)).await;
+    }
+
+    /// Where the settings name another engine by now, the one that serves is let go: the next request opens that one.
+    async fn keep_to_settings(&self) {
+        let mut left = Store::Closed;
+        self.store.send_if_modified(|store| {
+            let is_left = matches!(store, Store::Open(_, by) if engine_of(by) != engine_of(&self.config.borrow()));
+            if is_left {
+                mem::swap(store, &mut left);
+            }
+            is_left
+        });
+        let_go(left).await;
+    }
+
+    /// Opens an engine. Blocks.
+    fn open_engine(&self, kind: EngineKind, config: &Config) -> Result<Any> {
+        match kind {
+            EngineKind::Embedded => Ok(Any::Embedded(Embedded::open(
+                &self.paths.store_file(),
+                &self.paths.index_folder(),
+                &self.paths.vectors_folder(),
+                config.store.cache_mb as usize * 1024 * 1024,
+            )?)),
+            EngineKind::MatrixOne => Err(Error::unavailable("this build does not know MatrixOne")),
         }
     }
 
-    async fn service(self: &Arc<Self>) -> Result<Arc<Service<Embedded>>> {
+    async fn service(self: &Arc<Self>) -> Result<Arc<Service<Any>>> {
+        self.keep_to_settings().await;
         self.open();
         let mut store = self.store.subscribe();
         let settled = store.wait_for(|store| !matches!(store, Store::Opening)).await;
         match settled.as_deref() {
-            Ok(Store::Open(service)) => Ok(Arc::clone(service)),
+            Ok(Store::Open(service, _)) => Ok(Arc::clone(service)),
             Ok(Store::Failed { error, .. }) => Err(error.clone()),
             _ => Err(Error::shutting_down("the daemon is stopping; ask again")),
         }
+    }
+}
+
+/// What an engine is opened by.
+fn engine_of(config: &Config) -> &config::Engine {
+    &config.engine
+}
+
+/// Brings derived data to disk before the store is closed.
+async fn let_go(store: Store) {
+    if let Store::Open(service, _) = store
+        && let Err(error) = service.rest().await
+    {
+        tracing::error!("derived data was not flushed and will be rebuilt: {error}");
     }
 }
 
@@ -213,7 +255,7 @@ fn moved(moved: Moved) -> Response {
 
 /// Rests the store after each quiet interval in which something had happened before, and once a day lets it forget
 /// what was deleted long ago. Ends with the store.
-async fn rest_when_quiet(dispatch: Weak<Dispatch>, service: Weak<Service<Embedded>>) {
+async fn rest_when_quiet(dispatch: Weak<Dispatch>, service: Weak<Service<Any>>) {
     let (mut rested_at, mut seen) = (0, 0);
     let mut tidied: Option<tokio::time::Instant> = None;
     loop {

@@ -20,6 +20,7 @@ pub async fn status(house: &House) -> Status {
         ("logs", paths.log_dir()),
         ("socket", paths.socket_path()),
     ];
+    let (engine, server) = house.dispatch.engine();
     let idle_exit_min = house.settings.config().borrow().daemon.idle_exit_min;
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -27,7 +28,8 @@ pub async fn status(house: &House) -> Status {
         started_at: house.started_at,
         rss_bytes,
         pss_bytes,
-        engine: "embedded".to_owned(),
+        engine,
+        server,
         store,
         sessions,
         last_error: logs::last_error(),

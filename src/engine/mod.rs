@@ -1,6 +1,7 @@
 //! The trait that keeps commits and what they contain, and its engines. An engine never ranks, never masks
 //! and never prints; `conformance.rs` is the one list of checks that each engine must pass.
 
+pub mod any;
 pub mod conformance;
 pub mod embedded;
 

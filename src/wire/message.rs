@@ -194,6 +194,8 @@ pub struct Status {
     /// `(what, path)`: config, data, state, logs, socket.
     pub paths: Vec<(String, String)>,
     pub embedding: EmbeddingStatus,
+    /// Where the store lies when it does not lie here: `host:port/database`.
+    pub server: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
