@@ -4,6 +4,7 @@
 pub mod any;
 pub mod conformance;
 pub mod embedded;
+mod history;
 
 use std::sync::Arc;
 

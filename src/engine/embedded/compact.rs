@@ -126,7 +126,7 @@ fn lives(truth: &Snapshot) -> Result<Vec<Life>> {
     let mut lives: Vec<Life> = Vec::new();
     for row in truth.open(NAMES)?.iter()? {
         let (key, row) = row?;
-        let (name, Move { at, event, standing, .. }) = Move::decode(key.value(), row.value())?;
+        let (name, Move { at, event, standing, .. }) = tables::move_of(key.value(), row.value())?;
         let goes_on = lives.last().is_some_and(|last| {
             last.name == name && (last.ended.is_none() || (event == Event::Restored && last.is_deleted()))
         });

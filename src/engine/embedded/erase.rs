@@ -195,12 +195,7 @@ fn forget_resolutions(tables: &mut Tables, memories: &[MemoryId]) -> Result<()> 
 
 fn replayed(store: &Store, op: OpId) -> Result<Option<Erased>> {
     let row = store.snapshot()?.open(OPS)?.get(&op.to_bytes())?.map(|row| Reply::decode(row.value())).transpose()?;
-    match row {
-        None => Ok(None),
-        Some(Reply::Erased { erased, .. }) => Ok(Some(erased)),
-        Some(Reply::Kept { .. }) => Err(Error::invalid("this operation was another one: erase under an id of its own")),
-        Some(Reply::Expired) => Err(Error::expired("this erasure was done more than 7 days ago")),
-    }
+    row.map(Reply::erasure).transpose()
 }
 
 /// What there is to erase.

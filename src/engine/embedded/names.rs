@@ -171,7 +171,7 @@ impl<'a, 't> Naming<'a, 't> {
             _ => 0,
         };
         let after = Move { at, seq, event, standing };
-        self.named.rows.push((after.key(name), after.encode()));
+        self.named.rows.push((tables::move_key(name, after.at, after.seq), after.encode()));
         if after.standing.kind == NameKind::Branch {
             let head = if after.is_living() { Some(Arc::new(self.head(&after)?)) } else { None };
             self.named.heads.insert(name.clone(), head);

@@ -12,7 +12,7 @@ use super::read::delta_of;
 use super::rewrite::{self, Fresh};
 use super::store::{Store, living_id, replay};
 use super::tables::{
-    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, META, Meta, Move, NAMES, OPS, PENDING, Reply, STATES,
+    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, META, Meta, NAMES, OPS, PENDING, Reply, STATES,
     Snapshot, TOUCHES, VERSIONS, VersionRow, WIDE, last_move, touch,
 };
 use super::verify::{Checking, verify};
@@ -203,7 +203,7 @@ impl Salvage<'_> {
 
     /// Every move that can be read. Without `main` the rest would lead nowhere.
     fn names(&mut self) -> Result<()> {
-        self.keyed(NAMES, "a move of a name", |key, row| Move::decode(key, row).map(|_| ()))?;
+        self.keyed(NAMES, "a move of a name", |key, row| tables::move_of(key, row).map(|_| ()))?;
         match last_move(&self.fresh.snapshot()?.open(NAMES)?, &Name::main(), Time::MAX)? {
             Some(_) => Ok(()),
             None => Err(Error::corrupt(

@@ -1,10 +1,9 @@
 //! The open store: truth's database, the heads in memory, states and the index. It opens, heals and answers
 //! "what is there now"; what changes truth is `writer.rs`, what answers questions is `read.rs`.
 //!
-//! `open` is the way from a file to a store, `states` keeps what is live at a commit.
+//! `open` is the way from a file to a store.
 
 mod open;
-mod states;
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -17,18 +16,18 @@ use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend};
 use roaring::RoaringBitmap;
 
 use self::open::{Beginning, Opened, open_database};
-use self::states::States;
-pub use self::states::{State, replay};
 use super::compact::Unreachable;
 use super::disk::Disk;
 use super::index::{Entry, Index, Watermark};
 use super::opener::Opener;
-use super::tables::{self, COMMITS, CommitRow, Move, Place, STATES, Snapshot, VERSIONS, VersionRow};
+use super::tables::{self, COMMITS, CommitRow, STATES, Snapshot, VERSIONS, VersionRow};
 use super::unembedded::OnBranches;
 use super::vectors::Vectors;
 use crate::engine::At;
+use crate::engine::history::state::{self, States};
+pub use crate::engine::history::state::{Head, Heads, State};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{CommitId, Memory, Name, Time, VersionId};
+use crate::model::{Memory, Name, Time, VersionId};
 
 /// How many branches a sentence names.
 const NAMED_MAX: usize = 8;
@@ -57,30 +56,6 @@ pub struct Store {
     /// Vids of no text that could have a vector, as far as anybody looked.
     pub blank: Mutex<RoaringBitmap>,
     pub on_branches: OnBranches,
-}
-
-/// Every living branch, and where it stands.
-pub type Heads = BTreeMap<Name, Arc<Head>>;
-
-/// Where a branch stands. Its state is [`Store::state`] of its number.
-#[derive(Clone, Debug)]
-pub struct Head {
-    pub number: u32,
-    pub id: CommitId,
-    pub place: Place,
-    pub since_keyframe: u32,
-    /// As the commit counts them: those that were erased since are among them.
-    pub live: u32,
-    pub tokens: u64,
-    /// The name's last row.
-    pub last: Move,
-}
-
-impl Head {
-    pub fn of(row: &CommitRow, last: Move) -> Self {
-        let CommitRow { place, live, tokens, since_keyframe, .. } = *row;
-        Self { number: last.standing.number, id: row.id(), place, since_keyframe, live, tokens, last }
-    }
 }
 
 impl Store {
@@ -301,7 +276,9 @@ impl Store {
         if raw.len() != u64::from(row.live) {
             return Err(tables::damaged(&format!("commit {number} has lost memories")));
         }
-        let state = Arc::new(State::serve(raw, (row.live, row.tokens), &erased, &truth.open(VERSIONS)?)?);
+        let state = Arc::new(State::serve(raw, (row.live, row.tokens), &erased, |vids| {
+            terms_in(&truth.open(VERSIONS)?, vids)
+        })?);
         self.states.keep(number, &state, &erased);
         Ok(state)
     }
@@ -372,6 +349,27 @@ pub fn commit_row(commits: &impl ReadableTable<u32, &'static [u8]>, number: u32)
         Some(row) => CommitRow::decode(row.value()),
         None => Err(tables::damaged(&format!("commit {number} is missing"))),
     }
+}
+
+/// How long versions are together; one that is missing counts for nothing.
+pub fn terms_in(versions: &impl ReadableTable<u32, &'static [u8]>, vids: &RoaringBitmap) -> Result<u64> {
+    let mut terms = 0;
+    for vid in vids {
+        if let Some(row) = versions.get(vid)? {
+            terms += u64::from(VersionRow::decode(row.value())?.terms());
+        }
+    }
+    Ok(terms)
+}
+
+/// The state of a commit as the commits make it.
+pub fn replay(
+    commits: &impl ReadableTable<u32, &'static [u8]>,
+    states: &impl ReadableTable<u32, &'static [u8]>,
+    number: u32,
+) -> Result<RoaringBitmap> {
+    let keyframe = |number| states.get(number)?.map(|row| tables::bitmap(row.value())).transpose();
+    state::replay(|number| commit_row(commits, number), keyframe, number)
 }
 
 /// One past the last row; compaction may have removed rows, see [`Store::next_vid`].

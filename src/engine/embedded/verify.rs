@@ -11,7 +11,7 @@ use super::index::Entry;
 use super::read::{delta_of, version_id};
 use super::store::{Store, commit_row, living_id, replay};
 use super::tables::{
-    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, KEYFRAME_CHANGES, META, Meta, Move, NAMES, OPS, PENDING,
+    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, KEYFRAME_CHANGES, META, Meta, NAMES, OPS, PENDING,
     Reply, STATES, Snapshot, TOUCHES, VERSIONS, VersionRow, WIDE, every_name, touch,
 };
 use super::writer::place_after;
@@ -371,7 +371,7 @@ fn names(store: &Store, truth: &Snapshot) -> Result<Check> {
     for entry in moves.iter()? {
         let (key, row) = entry?;
         names.check.checked += 1;
-        let decoded = Move::decode(key.value(), row.value());
+        let decoded = tables::move_of(key.value(), row.value());
         let Some((name, step)) = names.read(|| "a move of a name".to_owned(), decoded) else { continue };
         let number = step.standing.number;
         let is_there = commits.get(number)?.is_some();

@@ -20,7 +20,7 @@ pub use self::commit::{Next, make, place_after, put};
 use super::draft::{Settled, Step};
 use super::erase;
 use super::index::{Entry, Index};
-use super::store::{Head, State, Store, replay};
+use super::store::{Head, State, Store, replay, terms_in};
 use super::tables::{
     self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, Event, FORMAT, META, Meta, Move, NAMES, OPS, PENDING,
     Place, Reply, STATES, Standing, TOUCHES, VERSIONS, WIDE, bitmap_bytes,
@@ -146,7 +146,8 @@ pub fn initialise(database: &Database) -> Result<()> {
             note: None,
         };
         let created = Move { at, seq: 0, event: Event::Created, standing };
-        tables.names.insert(created.key(&Name::main()).as_slice(), created.encode().as_slice())?;
+        let key = tables::move_key(&Name::main(), at, 0);
+        tables.names.insert(key.as_slice(), created.encode().as_slice())?;
     }
     transaction.commit()?;
     Ok(())
@@ -228,7 +229,8 @@ impl<'s> Batch<'s> {
         for head in self.heads.values().flatten() {
             if let Some(raw) = self.states.get(&head.number) {
                 let counts = (head.live, head.tokens);
-                let state = State::serve(Arc::clone(raw), counts, &self.erased, &tables.versions)?;
+                let state =
+                    State::serve(Arc::clone(raw), counts, &self.erased, |vids| terms_in(&tables.versions, vids))?;
                 served.push((head.number, Arc::new(state)));
             }
         }
@@ -438,14 +440,5 @@ impl Task {
 
 /// The stored reply of an operation.
 pub fn replayed(ops: &impl ReadableTable<&'static [u8; 24], &'static [u8]>, op: OpId) -> Result<Option<Applied>> {
-    match ops.get(&op.to_bytes())?.map(|row| Reply::decode(row.value())).transpose()? {
-        None => Ok(None),
-        Some(Reply::Kept { applied, .. }) => Ok(Some(applied)),
-        Some(Reply::Erased { .. }) => {
-            Err(Error::invalid("this operation was an erasure: write under an id of its own"))
-        }
-        Some(Reply::Expired) => Err(Error::expired(
-            "this operation was done more than 7 days ago, and is not done again: send it as a new one if you mean it",
-        )),
-    }
+    ops.get(&op.to_bytes())?.map(|row| Reply::decode(row.value())?.applied()).transpose()
 }

@@ -2,8 +2,8 @@
 //! by whoever has the time: adding an entry only files it.
 
 use super::terms::{TermId, term_id};
+use crate::engine::history::rows::text_key;
 use crate::lexical;
-use crate::model::canon::Writer;
 use crate::model::{Memory, MemoryId, VersionId};
 
 /// A version as the index takes it in.
@@ -61,15 +61,4 @@ impl Words {
         let frequencies = once.map(|same| (same[0], u16::try_from(same.len()).unwrap_or(u16::MAX))).collect();
         Self { len: words.len, frequencies }
     }
-}
-
-/// What deduplication goes by: equal text, project, kind and subject.
-pub fn text_key(memory: &Memory) -> [u8; 16] {
-    let mut out = Writer::default();
-    out.u8(memory.kind as u8).text(&memory.text);
-    out.optional_text(memory.project.as_ref().map(|project| project.as_str()));
-    out.optional_text(memory.subject.as_ref().map(|subject| subject.as_str()));
-    let mut key = [0; 16];
-    key.copy_from_slice(&blake3::hash(&out.0).as_bytes()[..16]);
-    key
 }

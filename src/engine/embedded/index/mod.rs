@@ -34,8 +34,9 @@ use super::vectors::Asking;
 use crate::error::Result;
 use crate::model::{Filter, Kind, MemoryId, Query, Time, VersionId};
 
+pub use crate::engine::history::rows::text_key;
 pub use audit::Audit;
-pub use entry::{Entry, Words, text_key};
+pub use entry::{Entry, Words};
 pub use find::{Found, HEARD_AROUND, Matches};
 use home::Home;
 use pieces::Pieces;

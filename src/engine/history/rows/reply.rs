@@ -129,6 +129,27 @@ impl Reply {
         let applied = Applied { commit, outcomes, counts, merged, names, memo: from.0.to_vec(), is_replay: true };
         Ok(Self::Kept { at, applied })
     }
+
+    /// To a write that is sent again.
+    pub fn applied(self) -> Result<Applied> {
+        match self {
+            Self::Kept { applied, .. } => Ok(applied),
+            Self::Erased { .. } => Err(Error::invalid("this operation was an erasure: write under an id of its own")),
+            Self::Expired => Err(Error::expired(
+                "this operation was done more than 7 days ago, and is not done again: send it as a new one if you \
+                 mean it",
+            )),
+        }
+    }
+
+    /// To an erasure that is sent again.
+    pub fn erasure(self) -> Result<Erased> {
+        match self {
+            Self::Erased { erased, .. } => Ok(erased),
+            Self::Kept { .. } => Err(Error::invalid("this operation was another one: erase under an id of its own")),
+            Self::Expired => Err(Error::expired("this erasure was done more than 7 days ago")),
+        }
+    }
 }
 
 fn erased(mut from: Reader) -> Result<Erased> {

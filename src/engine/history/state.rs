@@ -1,15 +1,14 @@
 //! States by the number of their commit: the last few that were asked for, within a bound of memory, and how one is
 //! made from the nearest keyframe. It takes erased versions out of whatever it hands out for reading.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::ReadableTable;
 use roaring::RoaringBitmap;
 
-use super::super::tables::{self, Body, VersionRow};
-use super::commit_row;
+use super::rows::{Body, CommitRow, Move, Place, damaged};
 use crate::error::Result;
+use crate::model::{CommitId, Name};
 
 const STATES_MAX: usize = 64;
 /// A state of a million memories takes up to 130 KB, and far less where few were ever changed.
@@ -29,6 +28,7 @@ pub struct State {
     pub tokens: u64,
 }
 
+/// The states that were asked for last, by the number of their commit.
 #[derive(Default)]
 pub struct States(Mutex<Kept>);
 
@@ -40,6 +40,7 @@ struct Kept {
 }
 
 impl States {
+    /// The state of a commit, if it is remembered.
     pub fn get(&self, number: u32) -> Option<Arc<State>> {
         let mut kept = self.kept();
         let at = kept.states.iter().position(|(known, _)| *known == number)?;
@@ -49,6 +50,7 @@ impl States {
         Some(state)
     }
 
+    /// The versions whose bytes are gone.
     pub fn erased(&self) -> Arc<RoaringBitmap> {
         Arc::clone(&self.kept().erased)
     }
@@ -69,10 +71,12 @@ impl States {
         kept.shrink(STATES_BYTES_MAX);
     }
 
+    /// Lets one state go.
     pub fn forget(&self, number: u32) {
         self.kept().states.retain(|(known, _)| *known != number);
     }
 
+    /// Lets most of them go.
     pub fn rest(&self) {
         self.kept().shrink(RESTING_BYTES_MAX);
     }
@@ -97,23 +101,18 @@ impl Kept {
 }
 
 impl State {
-    /// What `raw`, with the counts of its commit, is to those who read.
+    /// What `raw`, with the counts of its commit, is to those who read. `terms` says how long versions are together.
     pub fn serve(
         raw: Arc<RoaringBitmap>,
         (live, tokens): (u32, u64),
         erased: &RoaringBitmap,
-        versions: &impl ReadableTable<u32, &'static [u8]>,
+        terms: impl FnOnce(&RoaringBitmap) -> Result<u64>,
     ) -> Result<Self> {
         if raw.is_disjoint(erased) {
             return Ok(Self { served: Arc::clone(&raw), raw, live, tokens });
         }
         let gone = &*raw & erased;
-        let mut gone_tokens = 0;
-        for vid in &gone {
-            if let Some(row) = versions.get(vid)? {
-                gone_tokens += u64::from(VersionRow::decode(row.value())?.terms());
-            }
-        }
+        let gone_tokens = terms(&gone)?;
         let served = Arc::new(&*raw - &gone);
         Ok(Self { raw, served, live: live - gone.len() as u32, tokens: tokens.saturating_sub(gone_tokens) })
     }
@@ -124,28 +123,55 @@ impl State {
     }
 }
 
-/// The nearest keyframe at or before a commit, and the deltas since: the state as the commits make it.
+/// The nearest keyframe at or before a commit, and the deltas since: the state as the commits make it. Both are asked
+/// for by number, from new to old; a keyframe is where a commit's `since_keyframe` is 0, and nowhere else.
 pub fn replay(
-    commits: &impl ReadableTable<u32, &'static [u8]>,
-    states: &impl ReadableTable<u32, &'static [u8]>,
+    commit: impl Fn(u32) -> Result<CommitRow>,
+    keyframe: impl Fn(u32) -> Result<Option<RoaringBitmap>>,
     number: u32,
 ) -> Result<RoaringBitmap> {
     let mut deltas = Vec::new();
     let mut at = number;
     let mut state = loop {
-        if let Some(keyframe) = states.get(at)? {
-            break tables::bitmap(keyframe.value())?;
+        if let Some(keyframe) = keyframe(at)? {
+            break keyframe;
         }
-        let row = commit_row(commits, at)?;
+        let row = commit(at)?;
         let Body::Narrow { delta, .. } = row.body else {
-            return Err(tables::damaged(&format!("wide commit {at} has no keyframe")));
+            return Err(damaged(&format!("wide commit {at} has no keyframe")));
         };
         deltas.push(delta);
         match row.place.parents[0] {
             Some(parent) if parent < at => at = parent,
-            _ => return Err(tables::damaged(&format!("no keyframe lies before commit {number}"))),
+            _ => return Err(damaged(&format!("no keyframe lies before commit {number}"))),
         }
     };
     deltas.iter().rev().for_each(|delta| delta.apply_to(&mut state));
     Ok(state)
+}
+
+/// Every living branch, and where it stands.
+pub type Heads = BTreeMap<Name, Arc<Head>>;
+
+/// Where a branch stands.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Of the commit.
+    pub number: u32,
+    pub id: CommitId,
+    pub place: Place,
+    pub since_keyframe: u32,
+    /// As the commit counts them: those that were erased since are among them.
+    pub live: u32,
+    pub tokens: u64,
+    /// The name's last row.
+    pub last: Move,
+}
+
+impl Head {
+    /// The head of a branch whose last move is this, to the commit of that row.
+    pub fn of(row: &CommitRow, last: Move) -> Self {
+        let CommitRow { place, live, tokens, since_keyframe, .. } = *row;
+        Self { number: last.standing.number, id: row.id(), place, since_keyframe, live, tokens, last }
+    }
 }

@@ -1,7 +1,6 @@
 //! The rows of commits: canonical bytes, what they change by local numbers, and where they stand in history.
 //! It knows bytes; which commits there are is the writer's.
 
-use redb::ReadableTable;
 use roaring::RoaringBitmap;
 
 use super::{bitmap, bitmap_bytes, damaged};
@@ -107,7 +106,8 @@ impl CommitRow {
 }
 
 impl Place {
-    fn decode(from: &mut Reader) -> Result<Self> {
+    /// The beginning of a commit's row.
+    pub fn decode(from: &mut Reader) -> Result<Self> {
         let some = |number: u32| (number != NONE).then_some(number);
         let depth = from.u32()?;
         let parents = [some(from.u32()?), some(from.u32()?)];
@@ -136,13 +136,5 @@ impl Delta {
         let delta = Self { added: bitmap(from.bytes()?)?, removed: bitmap(from.bytes()?)? };
         from.end()?;
         Ok(delta)
-    }
-}
-
-/// Where a commit stands, without the rest of its row.
-pub fn place_of(commits: &impl ReadableTable<u32, &'static [u8]>, number: u32) -> Result<Place> {
-    match commits.get(number)? {
-        Some(row) => Place::decode(&mut Reader(row.value())),
-        None => Err(damaged(&format!("commit {number} is missing"))),
     }
 }
