@@ -10,78 +10,21 @@ use toml::{Table, Value};
 use crate::error::{Error, Result};
 use crate::paths::Paths;
 
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $($(#[$word_doc])* $variant,)* }
+#[macro_use]
+mod value;
 
-        impl $name {
-            /// As the file has it.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
-            }
-        }
+pub use value::ServerUrl;
+use value::Setting;
 
-        impl Setting for $name {
-            fn read(value: &Value, _: &[f64]) -> Option<Self> {
-                match value.as_str()? { $($word => Some(Self::$variant),)* _ => None }
-            }
-            fn show(&self) -> String {
-                format!("\"{}\"", self.as_str())
-            }
-            fn accepted(_: &[f64]) -> String {
-                format!("one of {}", [$(concat!('"', $word, '"')),*].join(", "))
-            }
-        }
-    };
-}
-
-/// A type of value: how it is read, written, and what it may be in words.
-trait Setting: Sized {
-    fn read(value: &Value, bounds: &[f64]) -> Option<Self>;
-    fn show(&self) -> String;
-    fn accepted(bounds: &[f64]) -> String;
-}
-
-impl Setting for u32 {
-    fn read(value: &Value, bounds: &[f64]) -> Option<Self> {
-        let number = u32::try_from(value.as_integer()?).ok()?;
-        (bounds[0]..=bounds[1]).contains(&f64::from(number)).then_some(number)
+words!(
+    /// Whether what goes to a server is encrypted.
+    Tls {
+        /// To every host but this machine.
+        Auto = "auto",
+        Required = "required",
+        Off = "off",
     }
-    fn show(&self) -> String {
-        self.to_string()
-    }
-    fn accepted(bounds: &[f64]) -> String {
-        format!("a whole number from {} to {}", bounds[0], bounds[1])
-    }
-}
-
-impl Setting for f64 {
-    fn read(value: &Value, bounds: &[f64]) -> Option<Self> {
-        let number = value.as_float().or_else(|| Some(value.as_integer()? as f64))?;
-        (bounds[0]..=bounds[1]).contains(&number).then_some(number)
-    }
-    fn show(&self) -> String {
-        format!("{self:?}")
-    }
-    fn accepted(bounds: &[f64]) -> String {
-        format!("a number from {} to {}", bounds[0], bounds[1])
-    }
-}
-
-impl Setting for String {
-    fn read(value: &Value, _: &[f64]) -> Option<Self> {
-        value.as_str().filter(|text| !text.chars().any(char::is_control)).map(str::to_owned)
-    }
-    fn show(&self) -> String {
-        // Control characters are refused, so that nothing else has to be escaped.
-        format!("\"{}\"", self.replace('\\', r"\\").replace('"', "\\\""))
-    }
-    fn accepted(_: &[f64]) -> String {
-        "a text on one line".to_owned()
-    }
-}
+);
 
 words!(
     /// The least serious lines that are written.
@@ -211,6 +154,24 @@ settings! {
         /// Days for which a deleted branch or snapshot can be brought back.
         grace_days: u32 = 30, 0 to 3_650;
     }
+    /// The MatrixOne server, with `engine.kind = "matrixone"`. Its password never stands here: it is taken from the
+    /// address in MEMORIA_MATRIXONE_URL, from MEMORIA_MATRIXONE_PASSWORD, from the file that
+    /// MEMORIA_MATRIXONE_PASSWORD_FILE names, or from systemd's credential `matrixone-password`.
+    matrixone: MatrixOne {
+        /// Where it is: `mysql://user@host:6001/database`. A `:` in the user's name is written `%3A`. A database that
+        /// does not exist is made where the account may.
+        url: ServerUrl = ServerUrl::default();
+        /// Encryption: "auto" is for every host but this machine, "required" for all, "off" for none.
+        tls: Tls = Tls::Auto;
+        /// The file with the certificates (PEM) of those who may vouch for the server; empty is the public ones.
+        tls_ca_file: String = String::new();
+        /// How many connections are open at most. One stays open when nothing happens.
+        connections_max: u32 = 8, 1 to 64;
+        /// Milliseconds that a request gets, with everything that has to be tried again.
+        deadline_ms: u32 = 10_000, 100 to 600_000;
+        /// Milliseconds for making one connection.
+        connect_ms: u32 = 3_000, 100 to 60_000;
+    }
     /// What a question finds.
     search: Search {
         /// How many memories an answer holds at most, unless the question says otherwise.
@@ -265,6 +226,9 @@ settings! {
         secrets: Secrets = Secrets::Redact;
     }
 }
+
+/// Read by whoever needs them, when they are needed, and never kept here.
+const SECRETS: &[&str] = &["MEMORIA_MATRIXONE_PASSWORD", "MEMORIA_MATRIXONE_PASSWORD_FILE"];
 
 /// Where a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -391,6 +355,11 @@ impl Config {
                 let known = KEYS.iter().filter(|key| key.section == section).map(Key::path);
                 format!("there is no setting `{path}`{}", nearest(&path, known))
             })?;
+            if value.as_str().is_some_and(|text| path == "matrixone.url" && ServerUrl::split(text).1.is_some()) {
+                return Err("matrixone.url holds a password, which others could read here: take it out, and put it \
+                            into MEMORIA_MATRIXONE_PASSWORD or a file that MEMORIA_MATRIXONE_PASSWORD_FILE names"
+                    .to_owned());
+            }
             self.set(index, value, Origin::File).map_err(|why| format!("{path}: {why}"))?;
         }
         Ok(())
@@ -398,6 +367,9 @@ impl Config {
 
     /// Variables outside the sections (`MEMORIA_HOME`) are not settings.
     fn take_variable(&mut self, variable: &str, text: &str) -> Result<(), String> {
+        if SECRETS.contains(&variable) {
+            return Ok(());
+        }
         let Some(index) = KEYS.iter().position(|key| key.variable() == variable) else {
             let is_ours =
                 |(section, _): &(&str, _)| variable.starts_with(&format!("MEMORIA_{section}_").to_uppercase());
@@ -409,7 +381,11 @@ impl Config {
         let value = (text.parse().map(Value::Integer).ok())
             .or_else(|| text.parse().map(Value::Float).ok())
             .unwrap_or_else(|| Value::String(text.to_owned()));
-        self.set(index, &value, Origin::Environment).map_err(|why| format!("{variable}={text}: {why}"))
+        self.set(index, &value, Origin::Environment).map_err(|why| match variable {
+            // It may hold a password.
+            "MEMORIA_MATRIXONE_URL" => format!("{variable}: {why}"),
+            _ => format!("{variable}={text}: {why}"),
+        })
     }
 
     fn set(&mut self, index: usize, value: &Value, origin: Origin) -> Result<(), String> {

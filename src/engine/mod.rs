@@ -5,6 +5,7 @@ pub mod any;
 pub mod conformance;
 pub mod embedded;
 mod history;
+pub mod matrixone;
 
 use std::sync::Arc;
 
