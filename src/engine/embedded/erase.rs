@@ -11,13 +11,15 @@ use std::collections::{HashMap, HashSet};
 use redb::ReadableTable;
 use roaring::RoaringBitmap;
 
-use super::draft::Draft;
-use super::names::Naming;
+use super::index::Words;
 use super::rewrite::{self, LeftOut, Scrub, erased_of, meta_of};
 use super::store::{Head, Store};
 use super::tables::{self, Delta, ERASED, META, Meta, OPS, Reply, Snapshot, VERSIONS, VersionRow};
-use super::writer::{Batch, Next, Tables, make, put};
+use super::writer::{Batch, Footing, Tables, put_commit, put_move};
 use crate::engine::Erase;
+use crate::engine::history::commit::{Next, make};
+use crate::engine::history::draft::Draft;
+use crate::engine::history::naming::Naming;
 use crate::error::{Error, Result};
 use crate::model::{CommitId, Erased, MemoryId, Name, OpId, Progress, Verb, VersionId, Work, Write};
 
@@ -130,15 +132,17 @@ fn leave_branches(
             Entry::Vacant(place) => {
                 let number = store.next_commit(&tables.commits)?;
                 let draft = draft_of(&head, gone, found);
-                let next = make(tables, number, &head, op, &write_of(&branch, ask), &draft)?;
-                put(tables, &mut batch, &head, &next, draft)?;
+                let footing = Footing { tables, batch: &batch };
+                let next = make(&footing, number, &head, op, &write_of(&branch, ask), &draft)?;
+                put_commit(tables, &mut batch, &head, &next, draft)?;
                 place.insert(next)
             }
         };
-        let mut naming = Naming::new(tables, store, ask.at, Some(next));
+        let footing = Footing { tables, batch: &batch };
+        let mut naming = Naming::new(&footing, ask.at, Some(next));
         naming.go(&branch, head.number, next.number)?;
-        for (key, row) in naming.done().rows {
-            tables.names.insert(key.as_slice(), row.as_slice())?;
+        for (name, step) in &naming.done().rows {
+            put_move(tables, name, step)?;
         }
         commits.push((branch, next.id));
     }
@@ -146,7 +150,7 @@ fn leave_branches(
 }
 
 /// These versions leave the state.
-fn draft_of(head: &Head, gone: RoaringBitmap, found: &Found) -> Draft {
+fn draft_of(head: &Head, gone: RoaringBitmap, found: &Found) -> Draft<Words> {
     let rows: Vec<&Row> = gone.iter().filter_map(|vid| found.rows.get(&vid)).collect();
     let terms: u64 = rows.iter().map(|row| u64::from(row.terms)).sum();
     Draft {

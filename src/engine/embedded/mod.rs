@@ -1,23 +1,16 @@
 //! The engine inside the daemon: truth in one redb file, words and columns derived from it. This file is the way in:
 //! it opens, hands each question to a thread that may block, and each write to the one writer.
 //!
-//! `tables` is the layout on disk, `store` what is open, `writer`, `draft` and `names` how truth changes, `read`,
-//! `history`, `diff`, `plan` and `verify` what is asked of it, `graph` the ways through history, `opener` and `disk`
-//! the file below redb, `index` what is derived of texts, `vectors` what models made of them, `unembedded` what they
-//! have not made yet.
+//! `tables` is the layout on disk, `store` what is open, `writer` how truth changes, `view` what `engine::history` asks
+//! it by, `read` and `verify` what else is asked, `opener` and `disk` the file below redb, `index` what is derived of
+//! texts, `vectors` what models made of them, `unembedded` what they have not made yet.
 
 mod compact;
-mod diff;
 mod disk;
-mod draft;
 mod erase;
 mod faults;
-mod graph;
-mod history;
 pub mod index;
-mod names;
 mod opener;
-mod plan;
 mod positioned;
 mod read;
 mod repair;
@@ -27,6 +20,7 @@ mod tables;
 mod unembedded;
 mod vectors;
 mod verify;
+mod view;
 mod writer;
 
 use std::fs;
@@ -39,11 +33,17 @@ use std::thread::JoinHandle;
 use redb::StorageBackend;
 use tokio::sync::{mpsc, oneshot};
 
-use self::draft::Step;
+use self::index::Words;
 pub use self::opener::Opener;
 use self::opener::{FileOpener, Function};
 use self::store::Store;
-use self::writer::{Answer, Job, Order, QUEUE_WRITES_MAX, Task, Writer};
+use self::writer::{Answer, Job, Order, QUEUE_WRITES_MAX, Writer};
+use super::history::diff::diff;
+use super::history::draft::{Step, settle};
+use super::history::judge::Task;
+use super::history::plan::work_out;
+use super::history::state::at_head;
+use super::history::{Past, listing, naming, number_of};
 use super::{At, Engine, Erase, Names};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
@@ -177,8 +177,11 @@ impl Embedded {
 
 /// An order for what a plan comes to on the head of the moment.
 fn settled(store: &Store, op: OpId, write: &Write, plan: &Plan) -> Result<Box<Order>> {
+    let upheavals = store.upheavals();
     let head = store.head(&write.branch)?;
-    let settled = store.settle(&store.at_head(&store.snapshot()?, &head, write.at)?, plan)?;
+    let view = store.view()?;
+    let at = at_head(&head, &*view.state(head.number)?, write.at);
+    let settled = settle(&view, upheavals, &at, plan)?;
     Ok(Box::new(Order { op, write: write.clone(), task: Task::Plan(Box::new(settled), plan.clone()) }))
 }
 
@@ -278,26 +281,30 @@ impl Engine for Embedded {
 
     async fn history(&self, at: &At, filter: &CommitFilter, walk: Walk, page: Page) -> Result<(Vec<CommitEntry>, u32)> {
         let (at, filter) = (at.clone(), filter.clone());
-        self.blocking(move |store| store.history(&at, &filter, walk, page)).await
+        self.blocking(move |store| listing::history(&store.view()?, &at, &filter, walk, page)).await
     }
 
     async fn entries(&self, ids: &[CommitId]) -> Result<Vec<CommitEntry>> {
         let ids = ids.to_vec();
-        self.blocking(move |store| store.entries(&ids)).await
+        self.blocking(move |store| listing::entries(&store.view()?, &ids)).await
     }
 
     async fn commit(&self, id: CommitId) -> Result<Commit> {
-        self.blocking(move |store| store.commit(id)).await
+        self.blocking(move |store| {
+            let view = store.view()?;
+            Ok(listing::whole(&view, number_of(&view, id)?)?.1)
+        })
+        .await
     }
 
     async fn diff(&self, from: &At, to: &At, filter: &Filter, page: Page) -> Result<Diff> {
         let (from, to, filter) = (from.clone(), to.clone(), filter.clone());
-        self.blocking(move |store| store.diff(&from, &to, &filter, page)).await
+        self.blocking(move |store| diff(&store.view()?, &from, &to, &filter, page)).await
     }
 
     async fn plan(&self, at: &At, plan: &Plan, page: Page) -> Result<Planned> {
         let (at, plan) = (at.clone(), plan.clone());
-        self.blocking(move |store| Ok(store.work_out(&at, &plan, page)?.planned)).await
+        self.blocking(move |store| Ok(work_out(&store.view()?, &at, &plan, page)?.planned)).await
     }
 
     async fn pending(&self, branch: &Name) -> Result<Option<Pending>> {
@@ -311,7 +318,7 @@ impl Engine for Embedded {
     }
 
     async fn names(&self, wanted: Names) -> Result<Vec<Ref>> {
-        self.blocking(move |store| store.names(wanted)).await
+        self.blocking(move |store| naming::names(&store.view()?, wanted)).await
     }
 
     async fn erase(&self, op: OpId, erase: Erase) -> Result<Erased> {
@@ -376,7 +383,7 @@ fn answer<T>(store: &Store, ask: impl Fn(&Store) -> Result<T>) -> Result<T> {
     }
 }
 
-async fn prepared(prepare: impl FnOnce() -> Vec<Step> + Send + 'static) -> Result<Vec<Step>> {
+async fn prepared(prepare: impl FnOnce() -> Vec<Step<Words>> + Send + 'static) -> Result<Vec<Step<Words>>> {
     let failed = |_| Error::internal("a write could not be prepared: please report it, with the log");
     tokio::task::spawn_blocking(prepare).await.map_err(failed)
 }

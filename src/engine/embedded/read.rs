@@ -5,22 +5,23 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use roaring::RoaringBitmap;
 
 use super::index::Found;
-use super::names::stood_at;
-use super::store::{Store, commit_row};
+use super::store::Store;
 use super::tables::{
-    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, NAMES, OPS, PENDING, Snapshot, VERSIONS, VersionRow, WIDE,
+    self, COMMIT_IDS, COMMITS, CommitRow, Delta, NAMES, OPS, PENDING, Snapshot, VERSIONS, VersionRow, WIDE,
 };
 use super::writer::replayed;
 use crate::engine::At;
+use crate::engine::history::Past;
+use crate::engine::history::naming::{standing, stood_at};
+use crate::engine::history::prefix::{ambiguous, prefix_range, short_len};
+use crate::engine::history::state::{at_commit, at_head};
 use crate::error::{Error, Result};
 use crate::model::id::hex;
 use crate::model::{
-    Applied, Candidate, Candidates, Commit, CommitId, Filter, Listing, Match, Memory, MemoryId, Name, NameKind, OpId,
-    Page, Pending, Query, Revision, Scan, StoreStatus, Time, Version, VersionId,
+    Applied, Candidate, Candidates, Filter, Listing, Match, Memory, MemoryId, Name, NameKind, OpId, Page, Pending,
+    Query, Revision, Scan, StoreStatus, Time, Version, VersionId,
 };
 
-/// The shortest prefix of an id that is accepted, in hex digits.
-const PREFIX_DIGITS_MIN: usize = 8;
 /// Of how many versions at a time a scan asks whether they are wanted.
 const SCANNED_AT_ONCE: usize = 4_096;
 
@@ -31,28 +32,20 @@ impl Store {
             Revision::Name(name) => self.heads().get(name).cloned(),
             Revision::Commit(_) | Revision::At(..) => None,
         };
-        let truth = self.snapshot()?;
+        let view = self.view()?;
         match revision {
             Revision::Name(name) => match head {
-                Some(head) => self.at_head(&truth, &head, now),
-                None => self.at_commit(&truth, self.standing(&truth, name)?.standing.number),
+                Some(head) => Ok(at_head(&head, &*view.state(head.number)?, now)),
+                None => at_commit(&view, standing(&view, name)?.standing.number),
             },
-            Revision::Commit(prefix) => self.at_commit(&truth, find_commit(&truth, prefix)?),
+            Revision::Commit(prefix) => at_commit(&view, find_commit(&view.truth, prefix)?),
             Revision::At(name, time) => {
-                let number = stood_at(&truth.open(NAMES)?, name, *time)?.ok_or_else(|| {
+                let number = stood_at(&view, name, *time)?.ok_or_else(|| {
                     Error::not_found(format!("`{name}` did not stand at that time: it begins later, or was deleted"))
                 })?;
-                self.at_commit(&truth, number)
+                at_commit(&view, number)
             }
         }
-    }
-
-    /// A past commit is read as of its own time.
-    pub(super) fn at_commit(&self, truth: &Snapshot, number: u32) -> Result<At> {
-        let row = commit_row(&truth.open(COMMITS)?, number)?;
-        let state = self.state(truth, number)?;
-        let (live, tokens) = (state.live, state.tokens);
-        Ok(At { commit: row.id(), as_of: row.bare()?.at, live, tokens, state: state.served.clone() })
     }
 
     pub(super) fn replayed(&self, op: OpId) -> Result<Option<Applied>> {
@@ -157,11 +150,6 @@ impl Store {
         Ok((self.mending(|| self.index.ids(&vids))?, total))
     }
 
-    pub(super) fn commit(&self, id: CommitId) -> Result<Commit> {
-        let truth = self.snapshot()?;
-        Ok(commit_of(self, &truth, number_of(&truth, id)?)?.1)
-    }
-
     pub(super) fn find(&self, prefix: &str) -> Result<MemoryId> {
         let (first, last) = prefix_range::<16>(prefix, "memory id")?;
         let ids = self.mending(|| self.index.ids_between(&MemoryId(first), &MemoryId(last), 4))?;
@@ -175,8 +163,7 @@ impl Store {
     pub(super) fn short_lens(&self, ids: &[MemoryId]) -> Result<Vec<u8>> {
         let one = |id: &MemoryId| {
             let neighbours = self.mending(|| self.index.neighbours(id))?;
-            let shared = neighbours.into_iter().flatten().map(|other| shared_digits(&other.0, id)).max();
-            Ok(shared.unwrap_or(0).saturating_add(1).clamp(PREFIX_DIGITS_MIN as u8, 32))
+            Ok(short_len(id, neighbours.into_iter().flatten()))
         };
         ids.iter().map(one).collect()
     }
@@ -215,11 +202,6 @@ pub fn version_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -
     }
 }
 
-pub fn number_of(truth: &Snapshot, id: CommitId) -> Result<u32> {
-    let number = truth.open(COMMIT_IDS)?.get(&id.0)?.map(|number| number.value());
-    number.ok_or_else(|| Error::not_found(format!("there is no commit {id}")))
-}
-
 fn find_commit(truth: &Snapshot, prefix: &str) -> Result<u32> {
     let (first, last) = prefix_range::<32>(prefix, "commit id")?;
     let rows = truth.open(COMMIT_IDS)?.range::<&[u8; 32]>(&first..=&last)?.take(4);
@@ -231,54 +213,6 @@ fn find_commit(truth: &Snapshot, prefix: &str) -> Result<u32> {
     }
 }
 
-fn ambiguous(what: &str, prefix: &str, ids: impl Iterator<Item = String>) -> Error {
-    let ids: Vec<String> = ids.map(|id| id.chars().take(12.max(prefix.len() + 4)).collect()).collect();
-    Error::ambiguous(format!("{prefix} fits several {what} ({}, …): give more digits", ids.join(", ")))
-}
-
-/// The smallest and the largest id with this prefix.
-fn prefix_range<const N: usize>(prefix: &str, what: &str) -> Result<([u8; N], [u8; N])> {
-    let digits: Option<Vec<u8>> =
-        prefix.chars().filter(|c| *c != '-').map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
-    let digits = digits.filter(|digits| (PREFIX_DIGITS_MIN..=2 * N).contains(&digits.len())).ok_or_else(|| {
-        let shown: String = prefix.chars().take(80).collect();
-        Error::invalid(format!(
-            "`{shown}` is not the beginning of a {what}: give {PREFIX_DIGITS_MIN} to {} hex digits",
-            2 * N
-        ))
-    })?;
-    let (mut first, mut last) = ([0; N], [0xff; N]);
-    for (place, digit) in digits.into_iter().enumerate() {
-        let shift = if place % 2 == 0 { 4 } else { 0 };
-        first[place / 2] |= digit << shift;
-        last[place / 2] &= !(0xf << shift) | digit << shift;
-    }
-    Ok((first, last))
-}
-
-fn shared_digits(a: &[u8; 16], b: &MemoryId) -> u8 {
-    match a.iter().zip(b.0).position(|(a, b)| *a != b) {
-        None => 32,
-        Some(at) => at as u8 * 2 + u8::from(a[at] >> 4 == b.0[at] >> 4),
-    }
-}
-
-/// A commit with everything that it added and removed, and its id.
-pub fn commit_of(store: &Store, truth: &Snapshot, number: u32) -> Result<(CommitId, Commit)> {
-    let row = commit_row(&truth.open(COMMITS)?, number)?;
-    let mut commit = row.bare()?;
-    if let Body::Wide { .. } = row.body {
-        let ids = |vids: &RoaringBitmap| {
-            let mut ids = store.mending(|| store.index.version_ids(vids))?;
-            ids.sort_unstable();
-            Ok::<_, Error>(ids)
-        };
-        let delta = delta_of(truth, number, &row)?;
-        (commit.added, commit.removed) = (ids(&delta.added)?, ids(&delta.removed)?);
-    }
-    Ok((row.id(), commit))
-}
-
 pub fn version_id(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Result<VersionId> {
     match versions.get(vid)? {
         Some(row) => Ok(VersionRow::decode(row.value())?.id()),
@@ -286,12 +220,15 @@ pub fn version_id(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -
     }
 }
 
+/// What a commit changed, given its row.
 pub fn delta_of(truth: &Snapshot, number: u32, row: &CommitRow) -> Result<Delta> {
-    match &row.body {
-        Body::Narrow { delta, .. } => Ok(delta.clone()),
-        Body::Wide { .. } => match truth.open(WIDE)?.get(number)? {
-            Some(delta) => Delta::decode(delta.value()),
-            None => Err(tables::damaged(&format!("wide commit {number} has lost its changes"))),
-        },
+    row.delta(|| wide(truth, number))
+}
+
+/// What a wide commit changed.
+pub fn wide(truth: &Snapshot, number: u32) -> Result<Delta> {
+    match truth.open(WIDE)?.get(number)? {
+        Some(delta) => Delta::decode(delta.value()),
+        None => Err(tables::damaged(&format!("wide commit {number} has lost its changes"))),
     }
 }

@@ -24,13 +24,11 @@ use super::tables::{self, COMMITS, CommitRow, STATES, Snapshot, VERSIONS, Versio
 use super::unembedded::OnBranches;
 use super::vectors::Vectors;
 use crate::engine::At;
+use crate::engine::history::naming::no_branch;
 use crate::engine::history::state::{self, States};
 pub use crate::engine::history::state::{Head, Heads, State};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Memory, Name, Time, VersionId};
-
-/// How many branches a sentence names.
-const NAMED_MAX: usize = 8;
+use crate::model::{Name, Time, VersionId};
 
 pub struct Store {
     /// For messages: the file's path.
@@ -136,8 +134,10 @@ impl Store {
     }
 
     pub fn head(&self, name: &Name) -> Result<Arc<Head>> {
-        let heads = self.heads();
-        heads.get(name).map(Arc::clone).ok_or_else(|| no_branch(name, &heads))
+        if let Some(head) = self.heads().get(name) {
+            return Ok(Arc::clone(head));
+        }
+        Err(no_branch(&self.view()?, name))
     }
 
     /// What the writer made durable: branches that moved, came or went, and the states of those that moved.
@@ -288,25 +288,14 @@ impl Store {
         self.states.get(number)
     }
 
-    /// The state of a commit as it is read.
-    pub fn state_at(&self, truth: &Snapshot, number: u32) -> Result<Arc<RoaringBitmap>> {
-        Ok(Arc::clone(&self.state(truth, number)?.served))
-    }
-
     pub fn forget_past_states(&self) {
         self.states.rest();
     }
 
-    /// A branch's head, to read it at a moment.
-    pub fn at_head(&self, truth: &Snapshot, head: &Head, now: Time) -> Result<At> {
-        let state = self.state(truth, head.number)?;
-        Ok(at(head, &state, now))
-    }
-
-    /// The same without a look at the disk, where that is possible.
+    /// A branch's head at a moment, without a look at the disk, where that is possible.
     pub fn at_hand(&self, name: &Name, now: Time) -> Option<At> {
         let head = self.heads().get(name).map(Arc::clone)?;
-        Some(at(&head, &*self.state_at_hand(head.number)?, now))
+        Some(state::at_head(&head, &*self.state_at_hand(head.number)?, now))
     }
 
     /// Derived data that proves damaged is built again from truth, once, and asked again.
@@ -331,17 +320,6 @@ impl Store {
             Ok((self.next_vid(&versions)?, move |vid| entry_of(&versions, vid)))
         })
     }
-}
-
-fn at(head: &Head, state: &State, now: Time) -> At {
-    At { commit: head.id, as_of: now, live: state.live, tokens: state.tokens, state: Arc::clone(&state.served) }
-}
-
-/// What to say of a branch that is not there.
-pub fn no_branch(name: &Name, heads: &Heads) -> Error {
-    let known: Vec<&str> = heads.keys().take(NAMED_MAX).map(Name::as_str).collect();
-    let more = if heads.len() > NAMED_MAX { ", …" } else { "" };
-    Error::not_found(format!("there is no branch `{name}`: there is {}{more}", known.join(", ")))
 }
 
 pub fn commit_row(commits: &impl ReadableTable<u32, &'static [u8]>, number: u32) -> Result<CommitRow> {
@@ -375,14 +353,6 @@ pub fn replay(
 /// One past the last row; compaction may have removed rows, see [`Store::next_vid`].
 pub fn next_number(table: &impl ReadableTable<u32, &'static [u8]>) -> Result<u32> {
     Ok(table.last()?.map_or(0, |(last, _)| last.value().saturating_add(1)))
-}
-
-/// What a version says; `None` where there is none, or its bytes are gone.
-pub fn memory_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Result<Option<Memory>> {
-    match versions.get(vid)? {
-        Some(row) => VersionRow::decode(row.value())?.memory(),
-        None => Ok(None),
-    }
 }
 
 /// Which version a vid is; `None` where there is none, or its bytes are gone.

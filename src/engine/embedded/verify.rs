@@ -12,9 +12,9 @@ use super::read::{delta_of, version_id};
 use super::store::{Store, commit_row, living_id, replay};
 use super::tables::{
     self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, KEYFRAME_CHANGES, META, Meta, NAMES, OPS, PENDING,
-    Reply, STATES, Snapshot, TOUCHES, VERSIONS, VersionRow, WIDE, every_name, touch,
+    Reply, STATES, Snapshot, Stood, TOUCHES, VERSIONS, VersionRow, WIDE, every_name, touch,
 };
-use super::writer::place_after;
+use crate::engine::history::graph::place_after;
 use crate::error::{Error, Result};
 use crate::model::{Check, Commit, MemoryId, VersionId};
 
@@ -296,7 +296,7 @@ impl Walk<'_> {
             format!("commit {number} counts {} memories of {}, or miscounts their words", row.live, state.vids.len())
         });
         if let Some((parent, parent_row)) = &parent {
-            let place = place_after(&self.commits, *parent, parent_row.place)?;
+            let place = place_after(&Stood(&self.commits), *parent, parent_row.place)?;
             let is_placed = (place.depth, place.jump) == (row.place.depth, row.place.jump);
             self.states.claim(is_placed, || format!("commit {number} is misplaced in its history"));
         }

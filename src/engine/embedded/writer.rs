@@ -1,12 +1,11 @@
 //! The one thread that changes truth. It takes every write that is waiting, judges each on the head of the moment,
 //! puts all of them into one durable transaction, and answers each caller after the fsync that covers it.
 //!
-//! `apply` judges one write and writes it down, `commit` makes the rows of a commit.
+//! `ground` is what a write is judged on, `put` writes down what `history::judge` made of it.
 
-mod apply;
-mod commit;
+mod ground;
+mod put;
 
-use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,20 +15,19 @@ use redb::{Database, ReadableTable, Table, WriteTransaction};
 use roaring::RoaringBitmap;
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::commit::{Next, make, place_after, put};
-use super::draft::{Settled, Step};
+pub use self::ground::{Batch, Footing};
+pub use self::put::{put_commit, put_move};
 use super::erase;
-use super::index::{Entry, Index};
-use super::store::{Head, State, Store, replay, terms_in};
+use super::index::{Index, Words};
+use super::store::Store;
 use super::tables::{
     self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, Event, FORMAT, META, Meta, Move, NAMES, OPS, PENDING,
     Place, Reply, STATES, Standing, TOUCHES, VERSIONS, WIDE, bitmap_bytes,
 };
 use crate::clock;
+use crate::engine::history::judge::Task;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{
-    Applied, Author, Commit, MemoryId, Name, NameKind, OpId, Plan, Protection, Salt, SessionId, Verb, Write,
-};
+use crate::model::{Applied, Author, Commit, Name, NameKind, OpId, Protection, Salt, SessionId, Verb, Write};
 
 /// Writes that may wait; the next caller waits for a place.
 pub const QUEUE_WRITES_MAX: usize = 1_024;
@@ -42,13 +40,7 @@ const REPLY_KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 pub struct Order {
     pub op: OpId,
     pub write: Write,
-    pub task: Task,
-}
-
-/// What is to be done.
-pub enum Task {
-    Steps(Vec<Step>),
-    Plan(Box<Settled>, Plan),
+    pub task: Task<Words>,
 }
 
 /// What became of an order.
@@ -151,91 +143,6 @@ pub fn initialise(database: &Database) -> Result<()> {
     }
     transaction.commit()?;
     Ok(())
-}
-
-/// The batch's own versions, which the index does not know yet.
-#[derive(Default)]
-pub struct Recent {
-    memories: HashMap<MemoryId, Vec<u32>>,
-    texts: HashMap<[u8; 16], Vec<u32>>,
-    entries: Vec<(u32, Entry)>,
-}
-
-impl Recent {
-    pub fn vids_of(&self, id: &MemoryId) -> &[u32] {
-        self.memories.get(id).map_or(&[], Vec::as_slice)
-    }
-
-    pub fn twins(&self, text: &[u8; 16]) -> &[u32] {
-        self.texts.get(text).map_or(&[], Vec::as_slice)
-    }
-
-    fn push(&mut self, vid: u32, entry: Entry) {
-        if let Entry::Whole { memory, text, .. } = &entry {
-            self.memories.entry(memory.id).or_default().push(vid);
-            self.texts.entry(*text).or_default().push(vid);
-        }
-        self.entries.push((vid, entry));
-    }
-}
-
-/// What a batch leaves behind once it is durable.
-pub struct Batch<'s> {
-    store: &'s Store,
-    erased: Arc<RoaringBitmap>,
-    /// Branches that the batch moved, made or took away.
-    heads: BTreeMap<Name, Option<Arc<Head>>>,
-    /// States by commit, while they are being changed: each is copied once a batch.
-    states: HashMap<u32, Arc<RoaringBitmap>>,
-    recent: Recent,
-    is_changed: bool,
-}
-
-impl<'s> Batch<'s> {
-    pub fn new(store: &'s Store) -> Self {
-        Self {
-            store,
-            erased: store.erased(),
-            heads: BTreeMap::new(),
-            states: HashMap::new(),
-            recent: Recent::default(),
-            is_changed: false,
-        }
-    }
-
-    fn head(&self, name: &Name) -> Option<Arc<Head>> {
-        match self.heads.get(name) {
-            Some(head) => head.clone(),
-            None => self.store.heads().get(name).cloned(),
-        }
-    }
-
-    /// The state of a commit as the commits make it.
-    fn state(&mut self, tables: &Tables, number: u32) -> Result<Arc<RoaringBitmap>> {
-        if let Some(state) = self.states.get(&number) {
-            return Ok(Arc::clone(state));
-        }
-        let state = match self.store.state_at_hand(number) {
-            Some(state) => Arc::clone(&state.raw),
-            None => Arc::new(replay(&tables.commits, &tables.states, number)?),
-        };
-        self.states.insert(number, Arc::clone(&state));
-        Ok(state)
-    }
-
-    /// The states of the heads that moved, ready to be read.
-    fn served(&self, tables: &Tables) -> Result<Vec<(u32, Arc<State>)>> {
-        let mut served = Vec::new();
-        for head in self.heads.values().flatten() {
-            if let Some(raw) = self.states.get(&head.number) {
-                let counts = (head.live, head.tokens);
-                let state =
-                    State::serve(Arc::clone(raw), counts, &self.erased, |vids| terms_in(&tables.versions, vids))?;
-                served.push((head.number, Arc::new(state)));
-            }
-        }
-        Ok(served)
-    }
 }
 
 impl Writer {
@@ -345,7 +252,7 @@ impl Writer {
                 tables.ops.remove(&op.to_bytes())?;
             }
             for order in orders {
-                answers.push(apply::one(&mut tables, &mut batch, order)?);
+                answers.push(put::one(&mut tables, &mut batch, order)?);
             }
             batch.served(&tables)?
         };
@@ -425,15 +332,6 @@ impl Writer {
         if let Err(error) = std::thread::Builder::new().name("memoria-flush".into()).spawn(flush) {
             tracing::warn!("the index could not be brought to disk: {error}");
             self.is_flushing.store(false, Ordering::Release);
-        }
-    }
-}
-
-impl Task {
-    fn len(&self) -> usize {
-        match self {
-            Self::Steps(steps) => steps.len(),
-            Self::Plan(settled, _) => settled.worked.delta.len() as usize,
         }
     }
 }

@@ -2,8 +2,19 @@
 //! judging of a write and listings. It reads through [`Truth`], [`Past`] and [`Ground`]; it stores nothing, and knows
 //! neither a file nor a server.
 //!
-//! `rows` is the bytes of what is stored, `state` what is live at a commit, `graph` the ways through history.
+//! `rows` is the bytes of what is stored, `state` what is live at a commit, `graph` the ways through history; `diff`,
+//! `listing` and `prefix` are what is asked of it, `plan`, `draft`, `naming`, `commit` and `judge` how a write becomes
+//! what is to be stored.
 
+pub mod commit;
+pub mod diff;
+pub mod draft;
+pub mod graph;
+pub mod judge;
+pub mod listing;
+pub mod naming;
+pub mod plan;
+pub mod prefix;
 pub mod rows;
 pub mod state;
 
@@ -13,7 +24,7 @@ use roaring::RoaringBitmap;
 
 use self::rows::{CommitRow, Delta, Move, Place, VersionRow};
 use self::state::{Head, State};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lexical;
 use crate::model::{Applied, CommitId, Filter, MemoryId, Name, OpId, Pending, Time, VersionId};
 
@@ -70,6 +81,11 @@ pub trait Truth: Places {
     }
 }
 
+/// The number of a commit that somebody named; of one that is not there `NotFound`.
+pub fn number_of(truth: &impl Truth, id: CommitId) -> Result<u32> {
+    truth.number_of(id)?.ok_or_else(|| Error::not_found(format!("there is no commit {id}")))
+}
+
 /// A version at a glance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Brief {
@@ -95,6 +111,13 @@ pub trait Past: Truth {
 
     /// The number of each one's memory, in the order of the vids.
     fn memory_numbers(&self, vids: &RoaringBitmap) -> Result<Vec<u32>>;
+
+    /// Those of the versions that are of these memories, each as its memory's number and its own, in any order. There
+    /// may be very many versions, and few memories.
+    fn versions_of(&self, memories: &RoaringBitmap, vids: &RoaringBitmap) -> Result<Vec<(u32, u32)>> {
+        let numbers = self.memory_numbers(vids)?;
+        Ok(numbers.into_iter().zip(vids).filter(|(memory, _)| memories.contains(*memory)).collect())
+    }
 
     /// The ids of memories by number, in the order asked for.
     fn ids(&self, memories: &[u32]) -> Result<Vec<MemoryId>>;

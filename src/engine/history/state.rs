@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use roaring::RoaringBitmap;
 
+use super::Past;
 use super::rows::{Body, CommitRow, Move, Place, damaged};
+use crate::engine::At;
 use crate::error::Result;
-use crate::model::{CommitId, Name};
+use crate::model::{CommitId, Name, Time};
 
 const STATES_MAX: usize = 64;
 /// A state of a million memories takes up to 130 KB, and far less where few were ever changed.
@@ -174,4 +176,16 @@ impl Head {
         let CommitRow { place, live, tokens, since_keyframe, .. } = *row;
         Self { number: last.standing.number, id: row.id(), place, since_keyframe, live, tokens, last }
     }
+}
+
+/// A branch's head, to be read at a moment.
+pub fn at_head(head: &Head, state: &State, now: Time) -> At {
+    At { commit: head.id, as_of: now, live: state.live, tokens: state.tokens, state: Arc::clone(&state.served) }
+}
+
+/// A past commit, which is read as of its own time.
+pub fn at_commit(past: &impl Past, number: u32) -> Result<At> {
+    let (row, state) = (past.commit(number)?, past.state(number)?);
+    let (live, tokens) = (state.live, state.tokens);
+    Ok(At { commit: row.id(), as_of: row.bare()?.at, live, tokens, state: Arc::clone(&state.served) })
 }

@@ -2,6 +2,7 @@
 //! by whoever has the time: adding an entry only files it.
 
 use super::terms::{TermId, term_id};
+use crate::engine::history::Analysed;
 use crate::engine::history::rows::text_key;
 use crate::lexical;
 use crate::model::{Memory, MemoryId, VersionId};
@@ -52,13 +53,19 @@ impl Words {
     pub fn keys(&self) -> impl Iterator<Item = u64> {
         self.frequencies.iter().map(|(term, _)| *term)
     }
+}
 
-    pub fn of(text: &str) -> Self {
+impl Analysed for Words {
+    fn of(text: &str) -> Self {
         let words = lexical::analyse(text);
         let mut ids: Vec<TermId> = words.terms.iter().map(|term| term_id(term)).collect();
         ids.sort_unstable();
         let once = ids.chunk_by(|a, b| a == b);
         let frequencies = once.map(|same| (same[0], u16::try_from(same.len()).unwrap_or(u16::MAX))).collect();
         Self { len: words.len, frequencies }
+    }
+
+    fn terms(&self) -> u32 {
+        self.len
     }
 }

@@ -33,7 +33,7 @@ pub struct Place {
 pub enum Body {
     /// The canonical bytes, with the delta by local numbers beside them.
     Narrow { canonical: Vec<u8>, delta: Delta },
-    /// The canonical bytes without `added` and `removed`, which are in [`WIDE`]; and the id, which needs both.
+    /// The canonical bytes without `added` and `removed`, which are stored beside it; and the id, which needs both.
     Wide { id: CommitId, bare: Vec<u8> },
 }
 
@@ -93,6 +93,14 @@ impl CommitRow {
         match &self.body {
             Body::Narrow { canonical, .. } => Commit::id_of(canonical),
             Body::Wide { id, .. } => *id,
+        }
+    }
+
+    /// What it changes; of a wide one, what `wide` reads.
+    pub fn delta(&self, wide: impl FnOnce() -> Result<Delta>) -> Result<Delta> {
+        match &self.body {
+            Body::Narrow { delta, .. } => Ok(delta.clone()),
+            Body::Wide { .. } => wide(),
         }
     }
 

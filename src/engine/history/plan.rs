@@ -10,15 +10,12 @@ mod three_way;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use redb::ReadOnlyTable;
 use roaring::RoaringBitmap;
 
 use self::three_way::{Sides, Verdict};
-use super::diff::{Shift, counts};
-use super::graph;
-use super::read::number_of;
-use super::store::{Store, commit_row};
-use super::tables::{COMMITS, Delta, Snapshot};
+use super::diff::{self, Shift, counts};
+use super::rows::Delta;
+use super::{Past, graph, number_of};
 use crate::engine::At;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -60,87 +57,72 @@ struct Outline {
 }
 
 /// Truth as a plan sees it.
-struct Ground<'a> {
-    store: &'a Store,
-    truth: &'a Snapshot,
-    commits: ReadOnlyTable<u32, &'static [u8]>,
+struct Ground<'a, P> {
+    past: &'a P,
     /// Versions that never come back.
     erased: Arc<RoaringBitmap>,
     head: u32,
     ours: &'a RoaringBitmap,
 }
 
-impl Store {
-    /// Blocks. `page` is of the differences.
-    pub(super) fn work_out(&self, at: &At, plan: &Plan, page: Page) -> Result<Worked> {
-        let truth = self.snapshot()?;
-        let ground = Ground {
-            store: self,
-            truth: &truth,
-            commits: truth.open(COMMITS)?,
-            erased: self.erased(),
-            head: number_of(&truth, at.commit)?,
-            ours: &at.state,
-        };
-        let outline = match plan {
-            Plan::Reset { to } => ground.reset(*to)?,
-            Plan::Merge { theirs, rule, resolutions } => {
-                ground.merge(*theirs, &Verdict { rule: *rule, resolutions })?
-            }
-            Plan::Graft { base, theirs, only, rule } => ground.graft(*base, *theirs, only, *rule)?,
-            Plan::Invert { what, later } => ground.invert(what, *later)?,
-        };
-        self.told(at.commit, outline, page)
-    }
-
-    /// Counts an outline, and puts ids to what is shown of it.
-    fn told(&self, head: CommitId, outline: Outline, page: Page) -> Result<Worked> {
-        let Outline { mut shifts, fresh, conflicts, kept, second_parent, about, bases, commits, merged } = outline;
-        let set = |vids: &mut dyn Iterator<Item = u32>| {
-            let mut vids: Vec<u32> = vids.collect();
-            vids.sort_unstable();
-            vids.into_iter().collect::<RoaringBitmap>()
-        };
-        let replaced = fresh.iter().filter_map(|(shift, _)| shift.before);
-        let delta = Delta {
-            added: set(&mut shifts.iter().filter_map(|shift| shift.after)),
-            removed: set(&mut shifts.iter().filter_map(|shift| shift.before).chain(replaced)),
-        };
-        // Numbers that no version has stand for those that are not stored yet.
-        let beyond = (u32::MAX - fresh.len() as u32..u32::MAX).zip(&fresh);
-        let unstored: Vec<(u32, VersionId)> =
-            beyond.map(|(vid, (_, memory))| (vid, Memory::version_id(&Salt::random(), &memory.encode()))).collect();
-        let made = unstored.iter().zip(&fresh);
-        shifts.extend(made.map(|((vid, _), (shift, _))| Shift { after: Some(*vid), ..*shift }));
-        let counts = Counts { conflicts: conflicts.len() as u32, kept: kept.len() as u32, ..counts(&shifts) };
-        let differences = self.page_of(&mut shifts, &unstored, page)?;
-        let fresh: Vec<Memory> = fresh.into_iter().map(|(_, memory)| memory).collect();
-        let after: HashSet<VersionId> = differences.iter().filter_map(|difference| difference.after).collect();
-        let shown = unstored.iter().zip(&fresh).filter(|((_, id), _)| after.contains(id));
-        let planned = Planned {
-            counts,
-            fresh: shown.map(|((_, id), memory)| Version { id: *id, memory: memory.clone() }).collect(),
-            differences,
-            conflicts,
-            kept: self.differences(&kept, &[])?,
-            bases,
-            commits,
-            merged,
-        };
-        Ok(Worked { head, delta, fresh, second_parent, about, planned })
-    }
+/// Works a plan out on a head. `page` is of the differences.
+pub fn work_out(past: &impl Past, at: &At, plan: &Plan, page: Page) -> Result<Worked> {
+    let ground = Ground { past, erased: past.erased(), head: number_of(past, at.commit)?, ours: &at.state };
+    let outline = match plan {
+        Plan::Reset { to } => ground.reset(*to)?,
+        Plan::Merge { theirs, rule, resolutions } => ground.merge(*theirs, &Verdict { rule: *rule, resolutions })?,
+        Plan::Graft { base, theirs, only, rule } => ground.graft(*base, *theirs, only, *rule)?,
+        Plan::Invert { what, later } => ground.invert(what, *later)?,
+    };
+    told(past, at.commit, outline, page)
 }
 
-impl Ground<'_> {
+/// Counts an outline, and puts ids to what is shown of it.
+fn told(past: &impl Past, head: CommitId, outline: Outline, page: Page) -> Result<Worked> {
+    let Outline { mut shifts, fresh, conflicts, kept, second_parent, about, bases, commits, merged } = outline;
+    let set = |vids: &mut dyn Iterator<Item = u32>| {
+        let mut vids: Vec<u32> = vids.collect();
+        vids.sort_unstable();
+        vids.into_iter().collect::<RoaringBitmap>()
+    };
+    let replaced = fresh.iter().filter_map(|(shift, _)| shift.before);
+    let delta = Delta {
+        added: set(&mut shifts.iter().filter_map(|shift| shift.after)),
+        removed: set(&mut shifts.iter().filter_map(|shift| shift.before).chain(replaced)),
+    };
+    // Numbers that no version has stand for those that are not stored yet.
+    let beyond = (u32::MAX - fresh.len() as u32..u32::MAX).zip(&fresh);
+    let unstored: Vec<(u32, VersionId)> =
+        beyond.map(|(vid, (_, memory))| (vid, Memory::version_id(&Salt::random(), &memory.encode()))).collect();
+    let made = unstored.iter().zip(&fresh);
+    shifts.extend(made.map(|((vid, _), (shift, _))| Shift { after: Some(*vid), ..*shift }));
+    let counts = Counts { conflicts: conflicts.len() as u32, kept: kept.len() as u32, ..counts(&shifts) };
+    let differences = diff::page_of(past, &mut shifts, &unstored, page)?;
+    let fresh: Vec<Memory> = fresh.into_iter().map(|(_, memory)| memory).collect();
+    let after: HashSet<VersionId> = differences.iter().filter_map(|difference| difference.after).collect();
+    let shown = unstored.iter().zip(&fresh).filter(|((_, id), _)| after.contains(id));
+    let planned = Planned {
+        counts,
+        fresh: shown.map(|((_, id), memory)| Version { id: *id, memory: memory.clone() }).collect(),
+        differences,
+        conflicts,
+        kept: diff::differences(past, &kept, &[])?,
+        bases,
+        commits,
+        merged,
+    };
+    Ok(Worked { head, delta, fresh, second_parent, about, planned })
+}
+impl<P: Past> Ground<'_, P> {
     fn reset(&self, to: CommitId) -> Result<Outline> {
         let target = self.state_at(self.number(to)?)?;
-        let shifts = self.store.shifts(&(self.ours - &*target), &(&*target - self.ours))?;
+        let shifts = diff::shifts(self.past, &(self.ours - &*target), &(&*target - self.ours))?;
         Ok(Outline { shifts, about: vec![to], ..Outline::default() })
     }
 
     fn merge(&self, theirs: CommitId, verdict: &Verdict) -> Result<Outline> {
         let number = self.number(theirs)?;
-        let bases = graph::merge_bases(&self.commits, self.head, number)?;
+        let bases = graph::merge_bases(self.past, self.head, number)?;
         let merged = self.merged(&bases, number)?;
         if bases == [number] {
             return Ok(Outline { bases: vec![theirs], merged, ..Outline::default() });
@@ -153,7 +135,7 @@ impl Ground<'_> {
         let number = self.number(theirs)?;
         let bases = match base {
             Some(base) => vec![self.number(base)?],
-            None => graph::merge_bases(&self.commits, self.head, number)?,
+            None => graph::merge_bases(self.past, self.head, number)?,
         };
         let mut sides = self.sides(&bases, number)?;
         let mut told = Outline { about: vec![theirs], ..Outline::default() };
@@ -181,7 +163,7 @@ impl Ground<'_> {
     fn versions_of(&self, ids: &[MemoryId]) -> Result<RoaringBitmap> {
         let mut all = RoaringBitmap::new();
         for id in ids {
-            let vids = self.store.mending(|| self.store.index.vids_of(id))?;
+            let vids = self.past.vids_of(id)?;
             if vids.is_empty() {
                 return Err(Error::not_found(format!("there is no memory {id}")));
             }
@@ -191,15 +173,15 @@ impl Ground<'_> {
     }
 
     fn state_at(&self, number: u32) -> Result<Arc<RoaringBitmap>> {
-        self.store.state_at(self.truth, number)
+        Ok(Arc::clone(&self.past.state(number)?.served))
     }
 
     fn number(&self, id: CommitId) -> Result<u32> {
-        number_of(self.truth, id)
+        number_of(self.past, id)
     }
 
     fn id(&self, number: u32) -> Result<CommitId> {
-        Ok(commit_row(&self.commits, number)?.id())
+        Ok(self.past.commit(number)?.id())
     }
 
     fn ids(&self, numbers: &[u32]) -> Result<Vec<CommitId>> {

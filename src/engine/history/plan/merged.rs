@@ -4,15 +4,15 @@
 use std::collections::HashMap;
 
 use super::Ground;
-use crate::engine::embedded::graph::{brought, is_ancestor};
-use crate::engine::embedded::store::commit_row;
+use crate::engine::history::Past;
+use crate::engine::history::graph::{brought, is_ancestor};
 use crate::error::Result;
 use crate::model::{Commit, CommitId, Merged, Verb};
 
-impl Ground<'_> {
+impl<P: Past> Ground<'_, P> {
     /// `None` where nothing of it was. Of several earlier merges the newest that was taken back, else the newest.
     pub fn merged(&self, bases: &[u32], theirs: u32) -> Result<Option<Merged>> {
-        let merges = brought(&self.commits, theirs, self.head)?;
+        let merges = brought(self.past, theirs, self.head)?;
         let Some(newest) = merges.first() else { return Ok(None) };
         let undone = self.undone(&merges)?;
         let (merge, undone_by) = undone.map_or((*newest, None), |(merge, by)| (merge, Some(by)));
@@ -27,13 +27,13 @@ impl Ground<'_> {
         let oldest = merges.last().copied().unwrap_or(self.head);
         let mut number = self.head;
         while number > oldest {
-            let row = commit_row(&self.commits, number)?;
+            let row = self.past.commit(number)?;
             let (id, commit) = (row.id(), row.bare()?);
             let mut next = row.place.parents[0];
             if !taken_back.contains_key(&id) && takes_back(commit.verb) {
                 if let Some(to) = self.rolled_back_to(number, &commit)? {
                     for merge in merges.iter().filter(|merge| **merge < number) {
-                        if !rolled_back.contains_key(merge) && !is_ancestor(&self.commits, *merge, to)? {
+                        if !rolled_back.contains_key(merge) && !is_ancestor(self.past, *merge, to)? {
                             rolled_back.insert(*merge, id);
                         }
                     }

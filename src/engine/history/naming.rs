@@ -4,22 +4,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::ReadableTable;
-
-use super::store::{Head, Heads, Store, commit_row, replay};
-use super::tables::{self, Event, Move, NAMES, Snapshot, Standing, last_move, next_move};
-use super::writer::{Next, Tables};
+use super::commit::Next;
+use super::rows::{Event, Move, Standing};
+use super::state::Head;
+use super::{Past, Truth, number_of};
 use crate::engine::Names;
 use crate::error::{Error, Result};
 use crate::model::{Name, NameChange, NameKind, Protection, Ref, Time, Verb};
 
+/// How many branches a sentence names.
+const NAMED_MAX: usize = 8;
 /// How often a name may have been renamed since the time that is asked about.
 const RENAMED_MAX: usize = 1_000;
 
 /// What becomes of names: rows, and what they mean for who asks next.
 #[derive(Default)]
 pub struct Named {
-    pub rows: Vec<(Vec<u8>, Vec<u8>)>,
+    pub rows: Vec<(Name, Move)>,
     /// Branches that moved, came or went.
     pub heads: BTreeMap<Name, Option<Arc<Head>>>,
     /// Branches that are gone, and as what they go on.
@@ -28,9 +29,8 @@ pub struct Named {
 }
 
 /// Changes of names in one write; each sees what those before it did.
-pub struct Naming<'a, 't> {
-    tables: &'a Tables<'t>,
-    store: &'a Store,
+pub struct Naming<'a, T> {
+    truth: &'a T,
     at: Time,
     /// The write's own commit, which is in no table yet.
     next: Option<&'a Next>,
@@ -39,9 +39,9 @@ pub struct Naming<'a, 't> {
     named: Named,
 }
 
-impl<'a, 't> Naming<'a, 't> {
-    pub fn new(tables: &'a Tables<'t>, store: &'a Store, at: Time, next: Option<&'a Next>) -> Self {
-        Self { tables, store, at, next, lasts: BTreeMap::new(), named: Named::default() }
+impl<'a, T: Truth> Naming<'a, T> {
+    pub fn new(truth: &'a T, at: Time, next: Option<&'a Next>) -> Self {
+        Self { truth, at, next, lasts: BTreeMap::new(), named: Named::default() }
     }
 
     pub fn done(self) -> Named {
@@ -76,9 +76,7 @@ impl<'a, 't> Naming<'a, 't> {
     pub fn change(&mut self, change: &NameChange) -> Result<()> {
         match change {
             NameChange::Create { name, kind, commit, note } => {
-                let number = self.tables.commit_ids.get(&commit.0)?.map(|number| number.value());
-                let number = number.ok_or_else(|| Error::not_found(format!("there is no commit {commit}")))?;
-                self.create(name, *kind, number, note.clone())
+                self.create(name, *kind, number_of(self.truth, *commit)?, note.clone())
             }
             NameChange::Rename { name, new } => self.rename(name, new),
             NameChange::Delete { name } => self.delete(name),
@@ -160,7 +158,7 @@ impl<'a, 't> Naming<'a, 't> {
         if let Some(last) = self.lasts.get(name) {
             return Ok(last.clone());
         }
-        let last = last_move(&self.tables.names, name, Time::MAX)?;
+        let last = self.truth.last_move(name, Time::MAX)?;
         self.lasts.insert(name.clone(), last.clone());
         Ok(last)
     }
@@ -171,7 +169,7 @@ impl<'a, 't> Naming<'a, 't> {
             _ => 0,
         };
         let after = Move { at, seq, event, standing };
-        self.named.rows.push((tables::move_key(name, after.at, after.seq), after.encode()));
+        self.named.rows.push((name.clone(), after.clone()));
         if after.standing.kind == NameKind::Branch {
             let head = if after.is_living() { Some(Arc::new(self.head(&after)?)) } else { None };
             self.named.heads.insert(name.clone(), head);
@@ -183,16 +181,14 @@ impl<'a, 't> Naming<'a, 't> {
     fn head(&self, last: &Move) -> Result<Head> {
         match self.next {
             Some(next) if next.number == last.standing.number => Ok(next.head(last.clone())),
-            _ => Ok(Head::of(&commit_row(&self.tables.commits, last.standing.number)?, last.clone())),
+            _ => Ok(Head::of(&self.truth.commit(last.standing.number)?, last.clone())),
         }
     }
 
     fn tell(&mut self, name: &Name) -> Result<()> {
         let Some(last) = self.last(name)? else { return Ok(()) };
         let head = self.head(&last)?;
-        let live = self
-            .store
-            .live_at(head.number, head.live, || replay(&self.tables.commits, &self.tables.states, head.number))?;
+        let live = live_at(self.truth, &head)?;
         self.named.refs.push(refer(name.clone(), &head, live));
         Ok(())
     }
@@ -219,71 +215,65 @@ fn refer(name: Name, head: &Head, live: u32) -> Ref {
     Ref { name, kind, commit: head.id, live, note: note.clone(), protection, created_at, moved_at, is_deleted }
 }
 
-impl Store {
-    /// Every branch and snapshot, by name.
-    pub(super) fn names(&self, wanted: Names) -> Result<Vec<Ref>> {
-        let truth = self.snapshot()?;
-        let commits = truth.open(tables::COMMITS)?;
-        let mut refs = Vec::new();
-        for (name, last) in tables::every_name(&truth.open(NAMES)?)? {
-            let is_wanted = match last.event {
-                Event::RenamedAway => false,
-                Event::Deleted => wanted == Names::All,
-                _ => true,
-            };
-            if is_wanted {
-                let head = Head::of(&commit_row(&commits, last.standing.number)?, last);
-                let live = self
-                    .live_at(head.number, head.live, || replay(&commits, &truth.open(tables::STATES)?, head.number))?;
-                refs.push(refer(name, &head, live));
-            }
-        }
-        Ok(refs)
-    }
+/// Every branch and snapshot, by name.
+pub fn names(past: &impl Past, wanted: Names) -> Result<Vec<Ref>> {
+    let mut moves = past.every_name()?;
+    moves.retain(|(_, last)| match last.event {
+        Event::RenamedAway => false,
+        Event::Deleted => wanted == Names::All,
+        _ => true,
+    });
+    past.soon_commits(&moves.iter().map(|(_, last)| last.standing.number).collect::<Vec<_>>())?;
+    let one = |(name, last): (Name, Move)| {
+        let head = Head::of(&past.commit(last.standing.number)?, last);
+        let live = live_at(past, &head)?;
+        Ok(refer(name, &head, live))
+    };
+    moves.into_iter().map(one).collect()
+}
 
-    /// How many memories are live at a commit that counts `live`: less those that were erased since.
-    fn live_at(&self, number: u32, live: u32, raw: impl FnOnce() -> Result<roaring::RoaringBitmap>) -> Result<u32> {
-        let erased = self.erased();
-        if erased.is_empty() {
-            return Ok(live);
-        }
-        if let Some(state) = self.state_at_hand(number) {
-            return Ok(state.live);
-        }
-        Ok(live.saturating_sub(raw()?.intersection_len(&erased) as u32))
+/// How many memories are live where a name stands: less those that were erased since.
+fn live_at(truth: &impl Truth, head: &Head) -> Result<u32> {
+    let erased = truth.erased();
+    if erased.is_empty() {
+        return Ok(head.live);
     }
+    Ok(head.live.saturating_sub(truth.raw(head.number)?.intersection_len(&erased) as u32))
+}
 
-    /// Where a name stands; what was deleted or never was is `NotFound`, with what to do.
-    pub(super) fn standing(&self, truth: &Snapshot, name: &Name) -> Result<Move> {
-        match last_move(&truth.open(NAMES)?, name, Time::MAX)? {
-            Some(last) if last.is_living() => Ok(last),
-            Some(Move { event: Event::Deleted, .. }) => {
-                Err(Error::not_found(format!("`{name}` was deleted: restore it, or name another")))
-            }
-            _ => Err(unknown(name, &self.heads())),
+/// Where a name stands; what was deleted or never was is `NotFound`, with what to do.
+pub fn standing(truth: &impl Truth, name: &Name) -> Result<Move> {
+    match truth.last_move(name, Time::MAX)? {
+        Some(last) if last.is_living() => Ok(last),
+        Some(Move { event: Event::Deleted, .. }) => {
+            Err(Error::not_found(format!("`{name}` was deleted: restore it, or name another")))
         }
+        _ => Err(no_branch(truth, name)),
     }
 }
 
-fn unknown(name: &Name, heads: &Heads) -> Error {
-    super::store::no_branch(name, heads)
+/// What to say of a branch that is not there.
+pub fn no_branch(truth: &impl Truth, name: &Name) -> Error {
+    let known = match truth.branches(NAMED_MAX + 1) {
+        Ok(known) => known,
+        Err(error) => return error,
+    };
+    let more = if known.len() > NAMED_MAX { ", …" } else { "" };
+    let known: Vec<&str> = known.iter().take(NAMED_MAX).map(Name::as_str).collect();
+    Error::not_found(format!("there is no branch `{name}`: there is {}{more}", known.join(", ")))
 }
 
 /// Where a name's history says that it stood at `time`: `None` before it began, and while it was deleted. A branch
 /// that had another name then is followed there.
-pub fn stood_at(
-    names: &impl ReadableTable<&'static [u8], &'static [u8]>,
-    name: &Name,
-    time: Time,
-) -> Result<Option<u32>> {
+pub fn stood_at(past: &impl Past, name: &Name, time: Time) -> Result<Option<u32>> {
     let mut name = name.clone();
     for _ in 0..RENAMED_MAX {
-        match last_move(names, &name, time)? {
+        match past.last_move(&name, time)? {
             Some(last) if last.is_living() => return Ok(Some(last.standing.number)),
             Some(Move { event: Event::Deleted, .. }) => return Ok(None),
             _ => {}
         }
-        match next_move(names, &name, time)? {
+        match past.next_move(&name, time)? {
             Some(Move { event: Event::RenamedFrom(before), .. }) => name = before,
             _ => return Ok(None),
         }

@@ -4,17 +4,18 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use redb::ReadOnlyTable;
 use roaring::RoaringBitmap;
 
 use super::{ABOUT_MAX, Ground, Outline, TOLD_MAX};
-use crate::engine::embedded::diff::Shift;
-use crate::engine::embedded::graph::{Ancestry, is_on_line};
-use crate::engine::embedded::read::delta_of;
-use crate::engine::embedded::store::{commit_row, memory_of};
-use crate::engine::embedded::tables::{CommitRow, VERSIONS};
+use crate::engine::history::diff::{Numbers, Shift, Versions, by_memory, of_memories, shifts, shifts_between};
+use crate::engine::history::graph::{Ancestry, is_on_line};
+use crate::engine::history::rows::{Body, CommitRow};
+use crate::engine::history::{Past, Truth};
 use crate::error::{Error, Result};
 use crate::model::{CommitFilter, CommitId, Later, OriginFilter, Selection};
+
+/// Commits whose rows are asked for at once.
+const READ_AT_ONCE: usize = 64;
 
 /// What one of the selected commits did to one memory. Ordered by memory, then from new to old.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +26,7 @@ struct Step {
     after: Option<u32>,
 }
 
-impl Ground<'_> {
+impl<P: Past> Ground<'_, P> {
     /// What becomes of our state without these commits.
     pub fn invert(&self, what: &Selection, later: Later) -> Result<Outline> {
         let (commits, mut steps) = match what {
@@ -43,7 +44,7 @@ impl Ground<'_> {
         // What is live of the others, if anything, is somebody else's work.
         let elsewhere: RoaringBitmap =
             by_memory().filter(|steps| mentioned_in(steps).is_none()).map(|steps| steps[0].memory).collect();
-        let elsewhere = self.store.of_memories(&elsewhere, &(self.ours - &mentioned))?;
+        let elsewhere = of_memories(self.past, &elsewhere, &(self.ours - &mentioned))?;
 
         let mut outline = Outline::default();
         for steps in by_memory() {
@@ -71,12 +72,12 @@ impl Ground<'_> {
         let commits: BTreeSet<u32> = ids.iter().map(|id| self.number(*id)).collect::<Result<_>>()?;
         let mut missing = BTreeSet::new();
         for commit in &commits {
-            if !is_on_line(&self.commits, *commit, self.head)? {
+            if !is_on_line(self.past, *commit, self.head)? {
                 missing.insert(*commit);
             }
         }
         if let Some(oldest) = missing.first().copied() {
-            for step in Ancestry::of(&self.commits, self.head, oldest) {
+            for step in Ancestry::of(self.past, self.head, oldest) {
                 missing.remove(&step?.0);
             }
         }
@@ -86,65 +87,112 @@ impl Ground<'_> {
         }
         let commits: Vec<u32> = commits.into_iter().rev().collect();
         let mut steps = Vec::new();
-        for commit in &commits {
-            self.steps_of(*commit, &commit_row(&self.commits, *commit)?, &mut steps)?;
+        for some in commits.chunks(READ_AT_ONCE) {
+            self.past.soon_commits(some)?;
+            let rows =
+                some.iter().map(|commit| Ok((*commit, self.past.commit(*commit)?))).collect::<Result<Vec<_>>>()?;
+            steps.extend(self.steps_of(&rows)?.into_iter().flatten());
         }
         Ok((commits, steps))
     }
 
     /// Everything in history that fits, newest first, and what each did by itself.
     fn fitting(&self, filter: &CommitFilter, origin: Option<&OriginFilter>) -> Result<(Vec<u32>, Vec<Step>)> {
-        let versions = self.truth.open(VERSIONS)?;
         let memory = filter.memory.map(|id| self.versions_of(&[id])).transpose()?;
         let (mut commits, mut steps) = (Vec::new(), Vec::new());
-        for found in Ancestry::of(&self.commits, self.head, 0) {
-            let (commit, place) = found?;
-            let row = commit_row(&self.commits, commit)?;
-            if !filter.wants(&row.bare()?) {
-                continue;
-            }
-            let first = steps.len();
-            self.steps_of(commit, &row, &mut steps)?;
-            if let Some(vids) = &memory {
-                let is_in = |vid: Option<u32>| vid.is_some_and(|vid| vids.contains(vid));
-                if !steps[first..].iter().any(|step| is_in(step.before) || is_in(step.after)) {
-                    steps.truncate(first);
-                }
-            }
-            let mut own = steps.split_off(first);
-            if let Some(second) = place.parents[1] {
-                self.keep_own(commit, second, &mut own)?;
-            }
-            for step in own {
-                let fits = origin.map_or(Ok(true), |origin| comes_from(&versions, &step, origin))?;
-                if fits {
-                    steps.push(step);
-                }
-            }
-            if steps.len() > first {
+        let all = Ancestry::of(self.past, self.head, 0).map(|step| Ok(step?.0)).collect::<Result<Vec<_>>>()?;
+        for some in all.chunks(READ_AT_ONCE) {
+            for (commit, own) in self.fitting_among(some, filter, memory.as_ref(), origin)? {
                 commits.push(commit);
+                steps.extend(own);
             }
         }
         Ok((commits, steps))
     }
 
-    /// What a commit did against its first parent, but for what was erased since.
-    fn steps_of(&self, commit: u32, row: &CommitRow, steps: &mut Vec<Step>) -> Result<()> {
-        let delta = delta_of(self.truth, commit, row)?;
-        let there = |vids: RoaringBitmap| vids - &*self.erased;
-        for Shift { memory, before, after } in self.store.shifts(&there(delta.removed), &there(delta.added))? {
-            steps.push(Step { memory, commit: Reverse(commit), before, after });
+    fn fitting_among(
+        &self,
+        commits: &[u32],
+        filter: &CommitFilter,
+        memory: Option<&RoaringBitmap>,
+        origin: Option<&OriginFilter>,
+    ) -> Result<Vec<(u32, Vec<Step>)>> {
+        self.past.soon_commits(commits)?;
+        let mut rows = Vec::new();
+        for commit in commits {
+            let row = self.past.commit(*commit)?;
+            if filter.wants(&row.bare()?) {
+                rows.push((*commit, row));
+            }
         }
-        Ok(())
+        let mut found = Vec::new();
+        for ((commit, row), mut own) in rows.iter().zip(self.steps_of(&rows)?) {
+            if let Some(vids) = memory
+                && !own.iter().flat_map(Step::sides).any(|vid| vids.contains(vid))
+            {
+                continue;
+            }
+            if let Some(second) = row.place.parents[1] {
+                self.keep_own(*commit, second, &mut own)?;
+            }
+            found.push((*commit, own));
+        }
+        if let Some(origin) = origin {
+            self.past.soon(|| found.iter().flat_map(|(_, own)| own).flat_map(Step::sides).collect())?;
+            for (_, own) in &mut found {
+                let mut fitting = Vec::new();
+                for step in own.drain(..) {
+                    if comes_from(self.past, &step, origin)? {
+                        fitting.push(step);
+                    }
+                }
+                *own = fitting;
+            }
+        }
+        found.retain(|(_, own)| !own.is_empty());
+        Ok(found)
+    }
+
+    /// What each of these commits did against its first parent, but for what was erased since.
+    fn steps_of(&self, commits: &[(u32, CommitRow)]) -> Result<Vec<Vec<Step>>> {
+        let mut narrow = RoaringBitmap::new();
+        for (_, row) in commits {
+            if let Body::Narrow { delta, .. } = &row.body {
+                narrow |= &delta.added;
+                narrow |= &delta.removed;
+            }
+        }
+        let numbers = Numbers::of(self.past, &(narrow - &*self.erased))?;
+        let there = |vids: RoaringBitmap| vids - &*self.erased;
+        let one = |(commit, row): &(u32, CommitRow)| {
+            let delta = row.delta(|| self.past.wide(*commit))?;
+            let (gone, come) = (there(delta.removed), there(delta.added));
+            let shifts = match row.body {
+                Body::Narrow { .. } => {
+                    shifts_between(&Versions::among(&gone, &numbers), &Versions::among(&come, &numbers))
+                }
+                Body::Wide { .. } => shifts(self.past, &gone, &come)?,
+            };
+            let step = |Shift { memory, before, after }| Step { memory, commit: Reverse(*commit), before, after };
+            Ok(shifts.into_iter().map(step).collect())
+        };
+        commits.iter().map(one).collect()
     }
 
     /// Of what a merge did, that which its second parent had not done.
     fn keep_own(&self, merge: u32, second: u32, steps: &mut Vec<Step>) -> Result<()> {
         let (result, theirs) = (self.state_at(merge)?, self.state_at(second)?);
-        let differing = self.store.by_memory(&(&*result - &*theirs))?;
-        let missing = self.store.by_memory(&(&*theirs - &*result))?;
+        let differing = by_memory(self.past, &(&*result - &*theirs))?;
+        let missing = by_memory(self.past, &(&*theirs - &*result))?;
         steps.retain(|step| differing.get(step.memory).is_some() || missing.get(step.memory).is_some());
         Ok(())
+    }
+}
+
+impl Step {
+    /// The versions that it speaks of.
+    fn sides(&self) -> impl Iterator<Item = u32> + use<> {
+        [self.before, self.after].into_iter().flatten()
     }
 }
 
@@ -168,9 +216,9 @@ fn taken_back(mut now: Option<u32>, steps: &[Step]) -> (Option<u32>, bool) {
     }
 }
 
-fn comes_from(versions: &ReadOnlyTable<u32, &'static [u8]>, step: &Step, wanted: &OriginFilter) -> Result<bool> {
-    for vid in [step.before, step.after].into_iter().flatten() {
-        let Some(memory) = memory_of(versions, vid)? else { continue };
+fn comes_from(truth: &impl Truth, step: &Step, wanted: &OriginFilter) -> Result<bool> {
+    for vid in step.sides() {
+        let Some(memory) = truth.version(vid, |row| row.memory())? else { continue };
         let origin = memory.origin;
         let fits = match wanted {
             OriginFilter::Source(source) => origin.source == *source,

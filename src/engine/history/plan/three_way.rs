@@ -4,13 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use redb::ReadableTable;
 use roaring::RoaringBitmap;
 
 use super::{Ground, Outline};
-use crate::engine::embedded::diff::{Shift, Versions};
-use crate::engine::embedded::store::memory_of;
-use crate::engine::embedded::tables::{VERSIONS, damaged};
+use crate::engine::history::diff::{Shift, Versions, by_memory, differences, of_memories};
+use crate::engine::history::rows::damaged;
+use crate::engine::history::{Past, Truth};
 use crate::error::Result;
 use crate::model::merge::{Outcome, merge};
 use crate::model::{Choice, Conflict, Difference, Memory, MemoryId, Resolution, Rule};
@@ -36,6 +35,12 @@ struct Clash {
     theirs: Option<u32>,
 }
 
+impl Clash {
+    fn versions(&self) -> impl Iterator<Item = u32> {
+        self.bases.iter().chain([&self.ours, &self.theirs]).copied().flatten()
+    }
+}
+
 impl Sides {
     /// A memory that is asked for by name is wanted as it is there, although nobody changed it there: as if the bases
     /// had not had it.
@@ -53,7 +58,7 @@ impl Sides {
     }
 }
 
-impl Ground<'_> {
+impl<P: Past> Ground<'_, P> {
     /// What theirs brings to our state.
     pub fn three_way(&self, sides: &Sides, verdict: &Verdict) -> Result<Outline> {
         let mut outline = Outline::default();
@@ -70,9 +75,9 @@ impl Ground<'_> {
         for base in bases {
             shared &= &**base;
             known |= &**base;
-            gone.push(self.store.by_memory(&(&**base - &**theirs))?);
+            gone.push(by_memory(self.past, &(&**base - &**theirs))?);
         }
-        let come = self.store.by_memory(&(&**theirs - &shared))?;
+        let come = by_memory(self.past, &(&**theirs - &shared))?;
         let mut memories: Vec<u32> = gone.iter().chain([&come]).flat_map(Versions::memories).collect();
         memories.sort_unstable();
         memories.dedup();
@@ -87,7 +92,7 @@ impl Ground<'_> {
             candidates.find(|vid| self.ours.contains(*vid))
         };
         let elsewhere: RoaringBitmap = memories.iter().copied().filter(|memory| of_ours(*memory).is_none()).collect();
-        let elsewhere = self.store.of_memories(&elsewhere, &(self.ours - &known))?;
+        let elsewhere = of_memories(self.past, &elsewhere, &(self.ours - &known))?;
 
         let mut clashes = Vec::new();
         for memory in memories {
@@ -106,11 +111,12 @@ impl Ground<'_> {
     }
 
     fn two_sided(&self, clashes: &[Clash], verdict: &Verdict, outline: &mut Outline) -> Result<()> {
-        let versions = self.truth.open(VERSIONS)?;
         let resolutions: HashMap<MemoryId, &Resolution> =
             verdict.resolutions.iter().map(|resolution| (resolution.id, resolution)).collect();
-        for (clash, conflict) in clashes.iter().zip(self.conflicts(clashes)?) {
-            let read = |vid: &Option<u32>| vid.map(|vid| said(&versions, vid)).transpose();
+        let conflicts = self.conflicts(clashes)?;
+        self.past.soon(|| clashes.iter().flat_map(Clash::versions).collect())?;
+        for (clash, conflict) in clashes.iter().zip(conflicts) {
+            let read = |vid: &Option<u32>| vid.map(|vid| said(self.past, vid)).transpose();
             let bases = clash.bases.iter().map(read).collect::<Result<Vec<_>>>()?;
             let (ours, theirs) = (read(&clash.ours)?, read(&clash.theirs)?);
             let base_refs: Vec<Option<&Memory>> = bases.iter().map(Option::as_ref).collect();
@@ -153,8 +159,8 @@ impl Ground<'_> {
         let mine =
             clashes.iter().map(|clash| Shift { memory: clash.memory, before: clash.bases[0], after: clash.ours });
         let other = clashes.iter().map(|clash| Shift { memory: clash.memory, before: None, after: clash.theirs });
-        let mine = self.store.differences(&mine.collect::<Vec<_>>(), &[])?;
-        let other = self.store.differences(&other.collect::<Vec<_>>(), &[])?;
+        let mine = differences(self.past, &mine.collect::<Vec<_>>(), &[])?;
+        let other = differences(self.past, &other.collect::<Vec<_>>(), &[])?;
         let conflict = |(mine, other): (Difference, Difference)| Conflict {
             id: mine.id,
             base: mine.before,
@@ -176,6 +182,6 @@ fn choice(conflict: &Conflict, resolution: Option<&Resolution>, rule: Rule) -> O
     })
 }
 
-fn said(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Result<Memory> {
-    memory_of(versions, vid)?.ok_or_else(|| damaged(&format!("version {vid} is missing")))
+fn said(truth: &impl Truth, vid: u32) -> Result<Memory> {
+    truth.version(vid, |row| row.memory())?.ok_or_else(|| damaged(&format!("version {vid} is missing")))
 }

@@ -3,41 +3,37 @@
 
 use std::collections::HashMap;
 
-use redb::ReadableTable;
 use roaring::RoaringBitmap;
 
-use super::index::{Words, text_key};
-use super::plan::Worked;
-use super::store::Store;
-use super::tables::{self, Delta, NARROW_CHANGES_MAX, VERSIONS, VersionRow};
-use super::writer::{Recent, Tables};
+use super::plan::{Worked, work_out};
+use super::rows::{Delta, NARROW_CHANGES_MAX, VersionRow, damaged, text_key};
+use super::state::Head;
+use super::{Analysed, Ground, Past};
 use crate::engine::At;
 use crate::error::{Error, Result};
 use crate::model::{
     Change, CommitId, Counts, Expect, Memory, MemoryId, Merged, Outcome, Page, Plan, Salt, Time, Verb, VersionId,
 };
 
-/// Versions whose rows are read for their lengths; of more, the columns.
-const LENGTHS_READ_MAX: u64 = 64;
-
 /// A change with all that can be computed before the writer's turn.
-pub enum Step {
-    Store(Box<Fresh>),
-    Replace(Box<Fresh>, Expect),
+pub enum Step<W> {
+    Store(Box<Fresh<W>>),
+    Replace(Box<Fresh<W>>, Expect),
     Remove(MemoryId, Expect),
 }
 
 /// A version that is not stored yet, with all that is made of its text.
-pub struct Fresh {
+pub struct Fresh<W> {
     pub memory: Memory,
     pub id: VersionId,
     pub salt: Salt,
     pub canonical: Vec<u8>,
-    pub words: Words,
+    pub words: W,
+    /// [`text_key`] of the memory.
     pub text: [u8; 16],
 }
 
-impl From<Change> for Step {
+impl<W: Analysed> From<Change> for Step<W> {
     fn from(change: Change) -> Self {
         match change {
             Change::Store(memory) => Self::Store(Box::new(Fresh::new(memory))),
@@ -47,12 +43,31 @@ impl From<Change> for Step {
     }
 }
 
-impl Fresh {
+impl<W> Step<W> {
+    /// The memory that is to change.
+    pub fn memory(&self) -> MemoryId {
+        match self {
+            Self::Store(fresh) | Self::Replace(fresh, _) => fresh.memory.id,
+            Self::Remove(id, _) => *id,
+        }
+    }
+
+    /// The text whose twins are asked for.
+    pub fn text(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::Store(fresh) => Some(fresh.text),
+            Self::Replace(..) | Self::Remove(..) => None,
+        }
+    }
+}
+
+impl<W: Analysed> Fresh<W> {
+    /// Draws a salt, and analyses the text.
     pub fn new(memory: Memory) -> Self {
         let (salt, canonical) = (Salt::random(), memory.encode());
         Self {
             id: Memory::version_id(&salt, &canonical),
-            words: Words::of(&memory.text),
+            words: W::of(&memory.text),
             text: text_key(&memory),
             memory,
             salt,
@@ -63,10 +78,10 @@ impl Fresh {
 
 /// A plan that was worked out, with all that can be looked up before the writer's turn. It holds for one head, and
 /// only as long as nothing was erased or compacted.
-pub struct Settled {
+pub struct Settled<W> {
     pub worked: Worked,
     pub upheavals: u64,
-    fresh: Vec<Fresh>,
+    fresh: Vec<Fresh<W>>,
     /// The ids of `worked.delta`'s versions.
     added: Vec<VersionId>,
     removed: Vec<VersionId>,
@@ -76,49 +91,27 @@ pub struct Settled {
     tokens_removed: u64,
 }
 
-impl Store {
-    /// Works a plan out on a head, for the writer. Blocks as long as that takes.
-    pub(super) fn settle(&self, at: &At, plan: &Plan) -> Result<Settled> {
-        let upheavals = self.upheavals();
-        let mut worked = self.work_out(at, plan, Page { offset: 0, limit: 1 })?;
-        let delta = &worked.delta;
-        let ids = |vids: &RoaringBitmap| self.mending(|| self.index.version_ids(vids));
-        let (added, removed) = (ids(&delta.added)?, ids(&delta.removed)?);
-        let mut touched = Vec::new();
-        if delta.len() as usize + worked.fresh.len() <= NARROW_CHANGES_MAX {
-            touched = self.mending(|| self.index.memory_numbers(&(&delta.added | &delta.removed)))?;
-            touched.sort_unstable();
-            touched.dedup();
-        }
-        let (tokens_added, tokens_removed) = (self.tokens_of(&delta.added)?, self.tokens_of(&delta.removed)?);
-        let fresh = std::mem::take(&mut worked.fresh).into_iter().map(Fresh::new).collect();
-        Ok(Settled { worked, upheavals, fresh, added, removed, touched, tokens_added, tokens_removed })
+/// Works a plan out on a head, for the writer. `upheavals` is what [`Truth::upheavals`](super::Truth::upheavals) said
+/// before `past` and `at` were fixed.
+pub fn settle<W: Analysed>(past: &impl Past, upheavals: u64, at: &At, plan: &Plan) -> Result<Settled<W>> {
+    let mut worked = work_out(past, at, plan, Page { offset: 0, limit: 1 })?;
+    let delta = &worked.delta;
+    let (added, removed) = (past.version_ids(&delta.added)?, past.version_ids(&delta.removed)?);
+    let mut touched = Vec::new();
+    if delta.len() as usize + worked.fresh.len() <= NARROW_CHANGES_MAX {
+        touched = past.memory_numbers(&(&delta.added | &delta.removed))?;
+        touched.sort_unstable();
+        touched.dedup();
     }
-
-    fn tokens_of(&self, vids: &RoaringBitmap) -> Result<u64> {
-        // Many are array reads; for a few the arrays are not brought to memory.
-        if vids.len() > LENGTHS_READ_MAX {
-            return self.mending(|| self.index.terms_of(vids));
-        }
-        let versions = self.snapshot()?.open(VERSIONS)?;
-        let (mut tokens, mut found) = (0, 0);
-        let mut vids_left = vids.iter();
-        // Neighbours are read in one go: a commit's versions mostly stand together.
-        while let Some(range) = vids_left.next_range() {
-            for row in versions.range(range)? {
-                tokens += u64::from(VersionRow::decode(row?.1.value())?.terms());
-                found += 1;
-            }
-        }
-        if found == vids.len() { Ok(tokens) } else { Err(tables::damaged("versions of a commit are missing")) }
-    }
+    let (tokens_added, tokens_removed) = (past.terms_of(&delta.added)?, past.terms_of(&delta.removed)?);
+    let fresh = std::mem::take(&mut worked.fresh).into_iter().map(Fresh::new).collect();
+    Ok(Settled { worked, upheavals, fresh, added, removed, touched, tokens_added, tokens_removed })
 }
 
 /// The result of judging: what to write.
-#[derive(Default)]
-pub struct Draft {
+pub struct Draft<W> {
     /// In the order of their vids, which begin at `first_vid`; each with the number of its memory.
-    pub fresh: Vec<(u32, Fresh)>,
+    pub fresh: Vec<(u32, Fresh<W>)>,
     pub first_vid: u32,
     /// Existing versions that come back.
     pub added: Vec<VersionId>,
@@ -137,7 +130,28 @@ pub struct Draft {
     pub is_open: bool,
 }
 
-impl Draft {
+impl<W> Default for Draft<W> {
+    fn default() -> Self {
+        Self {
+            fresh: Vec::new(),
+            first_vid: 0,
+            added: Vec::new(),
+            removed: Vec::new(),
+            touched: Vec::new(),
+            delta: Delta::default(),
+            live: 0,
+            tokens: 0,
+            outcomes: Vec::new(),
+            counts: Counts::default(),
+            merged: None,
+            second_parent: None,
+            about: Vec::new(),
+            is_open: false,
+        }
+    }
+}
+
+impl<W> Draft<W> {
     /// Whether a commit comes of it. Of an undo always: the next one is of what was done before that.
     pub fn makes_commit(&self, verb: Verb) -> bool {
         let is_step = matches!(verb, Verb::Undo | Verb::Redo) && !self.about.is_empty();
@@ -146,36 +160,19 @@ impl Draft {
 }
 
 /// The head that a write is judged on.
-pub struct Ground<'a, 't> {
-    pub store: &'a Store,
-    pub tables: &'a Tables<'t>,
-    pub recent: &'a Recent,
+pub struct Base<'a, G> {
+    pub ground: &'a G,
+    pub head: &'a Head,
     /// Versions that are live: as the commits say, and not erased since.
     pub raw: &'a RoaringBitmap,
     pub erased: &'a RoaringBitmap,
-    pub live: u32,
-    pub tokens: u64,
     pub next_vid: u32,
     pub at: Time,
 }
 
-impl Ground<'_, '_> {
+impl<G: Ground> Base<'_, G> {
     fn is_live(&self, vid: u32) -> bool {
         self.raw.contains(vid) && !self.erased.contains(vid)
-    }
-
-    /// Every version of a memory, rising.
-    fn vids_of(&self, id: &MemoryId) -> Result<Vec<u32>> {
-        let mut vids = self.store.mending(|| self.store.index.vids_of(id))?;
-        vids.extend(self.recent.vids_of(id));
-        Ok(vids)
-    }
-
-    fn version<T>(&self, vid: u32, read: impl FnOnce(&VersionRow) -> Result<T>) -> Result<T> {
-        match self.tables.versions.get(vid)? {
-            Some(row) => read(&VersionRow::decode(row.value())?),
-            None => Err(tables::damaged(&format!("version {vid} is missing"))),
-        }
     }
 }
 
@@ -185,23 +182,24 @@ enum Done {
     Removed,
 }
 
-struct Drafting<'a, 't> {
-    ground: &'a Ground<'a, 't>,
+struct Drafting<'a, G: Ground> {
+    base: &'a Base<'a, G>,
     done: HashMap<MemoryId, Done>,
     texts: HashMap<[u8; 16], (MemoryId, VersionId)>,
-    draft: Draft,
+    draft: Draft<G::Words>,
 }
 
 /// What changes come to, each with its precondition.
-pub fn draft(ground: &Ground, steps: Vec<Step>) -> Result<Draft> {
+pub fn draft<G: Ground>(base: &Base<G>, steps: Vec<Step<G::Words>>) -> Result<Draft<G::Words>> {
+    base.ground.prepare(steps.iter().map(Step::memory), steps.iter().filter_map(Step::text))?;
     let draft = Draft {
-        first_vid: ground.next_vid,
-        live: ground.live,
-        tokens: ground.tokens,
+        first_vid: base.next_vid,
+        live: base.head.live,
+        tokens: base.head.tokens,
         outcomes: Vec::with_capacity(steps.len()),
         ..Draft::default()
     };
-    let mut drafting = Drafting { ground, done: HashMap::new(), texts: HashMap::new(), draft };
+    let mut drafting = Drafting { base, done: HashMap::new(), texts: HashMap::new(), draft };
     for step in steps {
         let outcome = match step {
             Step::Store(fresh) => drafting.store(*fresh)?,
@@ -224,7 +222,7 @@ pub fn draft(ground: &Ground, steps: Vec<Step>) -> Result<Draft> {
 }
 
 /// What a settled plan comes to on its head.
-pub fn draft_plan(ground: &Ground, settled: Settled) -> Result<Draft> {
+pub fn draft_plan<G: Ground>(base: &Base<G>, settled: Settled<G::Words>) -> Result<Draft<G::Words>> {
     let Settled { worked, fresh, added, removed, touched, tokens_added, tokens_removed, .. } = settled;
     let is_open = !worked.planned.conflicts.is_empty();
     let (counts, merged) = (worked.planned.counts, worked.planned.merged);
@@ -232,9 +230,9 @@ pub fn draft_plan(ground: &Ground, settled: Settled) -> Result<Draft> {
         return Ok(Draft { counts, merged, is_open, ..Draft::default() });
     }
     let mut draft = Draft {
-        first_vid: ground.next_vid,
-        live: (ground.live + worked.delta.added.len() as u32).saturating_sub(worked.delta.removed.len() as u32),
-        tokens: (ground.tokens + tokens_added).saturating_sub(tokens_removed),
+        first_vid: base.next_vid,
+        live: (base.head.live + worked.delta.added.len() as u32).saturating_sub(worked.delta.removed.len() as u32),
+        tokens: (base.head.tokens + tokens_added).saturating_sub(tokens_removed),
         delta: worked.delta,
         added,
         removed,
@@ -245,8 +243,9 @@ pub fn draft_plan(ground: &Ground, settled: Settled) -> Result<Draft> {
         about: worked.about,
         ..Draft::default()
     };
+    base.ground.prepare(fresh.iter().map(|fresh| fresh.memory.id), std::iter::empty())?;
     for fresh in fresh {
-        let number = ground.vids_of(&fresh.memory.id)?.first().copied();
+        let number = base.ground.vids_of(&fresh.memory.id)?.first().copied();
         draft.add(number, fresh)?;
     }
     draft.touched.sort_unstable();
@@ -254,9 +253,9 @@ pub fn draft_plan(ground: &Ground, settled: Settled) -> Result<Draft> {
     Ok(draft)
 }
 
-impl Draft {
+impl<W: Analysed> Draft<W> {
     /// A new version, of the memory with that number or of a new one.
-    fn add(&mut self, number: Option<u32>, fresh: Fresh) -> Result<()> {
+    fn add(&mut self, number: Option<u32>, fresh: Fresh<W>) -> Result<()> {
         let vid = u32::try_from(self.fresh.len()).ok().and_then(|len| self.first_vid.checked_add(len));
         // The last number stays unused: it means "none" elsewhere.
         let vid = vid.filter(|vid| *vid < u32::MAX).ok_or_else(|| {
@@ -265,17 +264,17 @@ impl Draft {
         let number = number.unwrap_or(vid);
         self.delta.added.insert(vid);
         self.live += 1;
-        self.tokens += u64::from(fresh.words.len);
+        self.tokens += u64::from(fresh.words.terms());
         self.touched.push(number);
         self.fresh.push((number, fresh));
         Ok(())
     }
 }
 
-impl Drafting<'_, '_> {
-    fn store(&mut self, fresh: Fresh) -> Result<Outcome> {
+impl<G: Ground> Drafting<'_, G> {
+    fn store(&mut self, fresh: Fresh<G::Words>) -> Result<Outcome> {
         let id = fresh.memory.id;
-        if self.done.contains_key(&id) || !self.ground.vids_of(&id)?.is_empty() {
+        if self.done.contains_key(&id) || !self.base.ground.vids_of(&id)?.is_empty() {
             return Err(Error::conflict(format!("memory {id} is there already: correct it, or store under a new id")));
         }
         if let Some((id, version)) = self.twin(&fresh)? {
@@ -285,12 +284,13 @@ impl Drafting<'_, '_> {
         Ok(Outcome::Stored { id, version })
     }
 
-    fn replace(&mut self, fresh: Fresh, expect: Expect) -> Result<Outcome> {
+    fn replace(&mut self, fresh: Fresh<G::Words>, expect: Expect) -> Result<Outcome> {
         let id = fresh.memory.id;
         let Some(vid) = self.live(id, expect)? else {
             return Ok(Outcome::Missing { id });
         };
         let (before, terms, number, is_same) = self
+            .base
             .ground
             .version(vid, |row| Ok((row.id(), row.terms(), row.first(), whole(row)?.says_the_same(&fresh.memory))))?;
         expected(id, expect, before)?;
@@ -306,7 +306,7 @@ impl Drafting<'_, '_> {
         let Some(vid) = self.live(id, expect)? else {
             return Ok(Outcome::Missing { id });
         };
-        let (version, terms, number) = self.ground.version(vid, |row| Ok((row.id(), row.terms(), row.first())))?;
+        let (version, terms, number) = self.base.ground.version(vid, |row| Ok((row.id(), row.terms(), row.first())))?;
         expected(id, expect, version)?;
         self.take_out(vid, version, terms, number);
         self.done.insert(id, Done::Removed);
@@ -320,7 +320,7 @@ impl Drafting<'_, '_> {
                 return Err(Error::invalid(format!("one write may change memory {id} only once: send two writes")));
             }
             Some(Done::Removed) => None,
-            None => self.ground.vids_of(&id)?.into_iter().find(|vid| self.ground.is_live(*vid)),
+            None => self.base.ground.vids_of(&id)?.into_iter().find(|vid| self.base.is_live(*vid)),
         };
         match (vid, expect) {
             (None, Expect::Version(_)) => Err(changed(id)),
@@ -329,26 +329,24 @@ impl Drafting<'_, '_> {
     }
 
     /// A live memory of equal text, project, kind and subject. An expired one does not stand in for a new one.
-    fn twin(&self, fresh: &Fresh) -> Result<Option<(MemoryId, VersionId)>> {
+    fn twin(&self, fresh: &Fresh<G::Words>) -> Result<Option<(MemoryId, VersionId)>> {
         if let Some(twin) = self.texts.get(&fresh.text) {
             return Ok(Some(*twin));
         }
-        let ground = self.ground;
-        let mut vids = ground.store.mending(|| ground.store.index.twins(&fresh.text))?;
-        vids.extend(ground.recent.twins(&fresh.text));
-        for vid in vids {
-            if !ground.is_live(vid) || self.draft.delta.removed.contains(vid) {
+        let Base { ground, at, .. } = *self.base;
+        for vid in ground.twins(&fresh.text)? {
+            if !self.base.is_live(vid) || self.draft.delta.removed.contains(vid) {
                 continue;
             }
             let (memory, version) = ground.version(vid, |row| Ok((whole(row)?, row.id())))?;
-            if !memory.is_expired_at(ground.at) && text_key(&memory) == fresh.text {
+            if !memory.is_expired_at(at) && text_key(&memory) == fresh.text {
                 return Ok(Some((memory.id, version)));
             }
         }
         Ok(None)
     }
 
-    fn add(&mut self, number: Option<u32>, fresh: Fresh) -> Result<VersionId> {
+    fn add(&mut self, number: Option<u32>, fresh: Fresh<G::Words>) -> Result<VersionId> {
         let (id, version, text) = (fresh.memory.id, fresh.id, fresh.text);
         self.draft.add(number, fresh)?;
         self.texts.insert(text, (id, version));
@@ -379,5 +377,5 @@ fn changed(id: MemoryId) -> Error {
 
 /// What is live is whole.
 fn whole(row: &VersionRow) -> Result<Memory> {
-    row.memory()?.ok_or_else(|| tables::damaged("a live version was erased"))
+    row.memory()?.ok_or_else(|| damaged("a live version was erased"))
 }

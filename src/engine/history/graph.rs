@@ -3,39 +3,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redb::ReadableTable;
-
-use super::tables::{self, Place, place_of};
-use crate::error::Result;
-
-/// Number of a commit -> its row.
-pub trait Commits: ReadableTable<u32, &'static [u8]> {}
-
-impl<T: ReadableTable<u32, &'static [u8]>> Commits for T {}
+use super::Places;
+use super::rows::{Place, damaged};
+use crate::error::{Error, Result};
 
 /// The ancestor by first parents that has so many behind it, in O(log n) steps.
-pub fn ancestor_at(commits: &impl Commits, from: u32, depth: u32) -> Result<Option<u32>> {
+pub fn ancestor_at(commits: &impl Places, from: u32, depth: u32) -> Result<Option<u32>> {
     let mut number = from;
-    let mut place = place_of(commits, number)?;
+    let mut place = commits.place(number)?;
     while place.depth > depth {
-        let jumped = place_of(commits, place.jump)?;
+        let jumped = commits.place(place.jump)?;
         let Some(parent) = place.parents[0] else { return Ok(None) };
         (number, place) = if jumped.depth >= depth && jumped.depth < place.depth {
             (place.jump, jumped)
         } else {
-            (parent, place_of(commits, parent)?)
+            (parent, commits.place(parent)?)
         };
     }
     Ok((place.depth == depth).then_some(number))
 }
 
 /// Whether `from` comes to that commit by first parents alone, or is it.
-pub fn is_on_line(commits: &impl Commits, number: u32, from: u32) -> Result<bool> {
-    Ok(number <= from && ancestor_at(commits, from, place_of(commits, number)?.depth)? == Some(number))
+pub fn is_on_line(commits: &impl Places, number: u32, from: u32) -> Result<bool> {
+    Ok(number <= from && ancestor_at(commits, from, commits.place(number)?.depth)? == Some(number))
 }
 
 /// Whether `from` comes to that commit by any parents, or is it.
-pub fn is_ancestor(commits: &impl Commits, number: u32, from: u32) -> Result<bool> {
+pub fn is_ancestor(commits: &impl Places, number: u32, from: u32) -> Result<bool> {
     if is_on_line(commits, number, from)? {
         return Ok(true);
     }
@@ -48,7 +42,7 @@ pub fn is_ancestor(commits: &impl Commits, number: u32, from: u32) -> Result<boo
 }
 
 /// The best common ancestors of two commits, newest first: those that no other common ancestor comes from.
-pub fn merge_bases(commits: &impl Commits, ours: u32, theirs: u32) -> Result<Vec<u32>> {
+pub fn merge_bases(commits: &impl Places, ours: u32, theirs: u32) -> Result<Vec<u32>> {
     for (older, newer) in [(ours, theirs), (theirs, ours)] {
         if is_on_line(commits, older, newer)? {
             return Ok(vec![older]);
@@ -80,12 +74,12 @@ pub fn merge_bases(commits: &impl Commits, ours: u32, theirs: u32) -> Result<Vec
 
 /// The commits on the line of first parents of `head` that brought something of what `theirs` comes to, newest first,
 /// since the newest one that `theirs` comes to itself: merges, or `theirs` where it stands on that line.
-pub fn brought(commits: &impl Commits, theirs: u32, head: u32) -> Result<Vec<u32>> {
+pub fn brought(commits: &impl Places, theirs: u32, head: u32) -> Result<Vec<u32>> {
     let mut line = head;
     for step in Ancestry::of(commits, theirs, 0) {
         let (number, _) = step?;
         while line > number
-            && let Some(parent) = place_of(commits, line)?.parents[0]
+            && let Some(parent) = commits.place(line)?.parents[0]
         {
             line = parent;
         }
@@ -116,7 +110,7 @@ pub fn brought(commits: &impl Commits, theirs: u32, head: u32) -> Result<Vec<u32
 }
 
 /// What one commit comes to and the other does not, newest first.
-fn beyond(commits: &impl Commits, from: u32, without: u32) -> Result<Vec<(u32, Place)>> {
+fn beyond(commits: &impl Places, from: u32, without: u32) -> Result<Vec<(u32, Place)>> {
     let mut open = BTreeMap::from([(from, true), (without, false)]);
     let (mut wanted, mut found) = (usize::from(from != without), Vec::new());
     while wanted > 0
@@ -144,13 +138,13 @@ pub struct Ancestry<'t, C> {
     down_to: u32,
 }
 
-impl<'t, C: Commits> Ancestry<'t, C> {
+impl<'t, C: Places> Ancestry<'t, C> {
     pub fn of(commits: &'t C, from: u32, down_to: u32) -> Self {
         Self { commits, open: BTreeSet::from([from]), down_to }
     }
 }
 
-impl<C: Commits> Iterator for Ancestry<'_, C> {
+impl<C: Places> Iterator for Ancestry<'_, C> {
     type Item = Result<(u32, Place)>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -164,23 +158,30 @@ impl<C: Commits> Iterator for Ancestry<'_, C> {
 }
 
 /// Where a commit stands, and its parents.
-pub fn parents_of(commits: &impl Commits, number: u32) -> Result<(Place, impl Iterator<Item = u32>)> {
-    let place = place_of(commits, number)?;
+pub fn parents_of(commits: &impl Places, number: u32) -> Result<(Place, impl Iterator<Item = u32>)> {
+    let place = commits.place(number)?;
     if place.parents.iter().flatten().any(|parent| *parent >= number) {
-        return Err(tables::damaged(&format!("commit {number} comes before its parent")));
+        return Err(damaged(&format!("commit {number} comes before its parent")));
     }
     Ok((place, place.parents.into_iter().flatten()))
+}
+
+/// The place of a first child. Its jump goes as far as its parent's jump's jump when those two are equally long,
+/// else to the parent.
+pub fn place_after(commits: &impl Places, number: u32, parent: Place) -> Result<Place> {
+    let near = commits.place(parent.jump)?;
+    let far = commits.place(near.jump)?;
+    let is_even = parent.depth.abs_diff(near.depth) == near.depth.abs_diff(far.depth);
+    let jump = if is_even { near.jump } else { number };
+    let depth = parent.depth.checked_add(1).ok_or_else(|| Error::too_large("the history is as long as it can be"))?;
+    Ok(Place { depth, parents: [Some(number), None], jump })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use redb::backends::InMemoryBackend;
-    use redb::{Database, ReadableDatabase};
 
     use super::*;
-    use crate::engine::embedded::tables::{Body, COMMITS, CommitRow, Delta};
-    use crate::engine::embedded::writer::place_after;
 
     /// The parents of each commit but the first, drawn from those before it.
     fn histories() -> impl Strategy<Value = Vec<(usize, Option<usize>)>> {
@@ -195,27 +196,20 @@ mod tests {
         })
     }
 
-    fn database(history: &[(usize, Option<usize>)]) -> Database {
-        let database = redb::Builder::new().create_with_backend(InMemoryBackend::new()).unwrap();
-        let transaction = database.begin_write().unwrap();
-        {
-            let mut commits = transaction.open_table(COMMITS).unwrap();
-            let put = |commits: &mut redb::Table<u32, &'static [u8]>, number: u32, place| {
-                let body = Body::Narrow { canonical: Vec::new(), delta: Delta::default() };
-                let row = CommitRow { place, live: 0, tokens: 0, since_keyframe: 0, body };
-                commits.insert(number, row.encode().as_slice()).unwrap();
-            };
-            put(&mut commits, 0, Place { depth: 0, parents: [None; 2], jump: 0 });
-            for (number, (first, second)) in (1..).zip(history) {
-                let first = *first as u32;
-                let parent = place_of(&commits, first).unwrap();
-                let mut place = place_after(&commits, first, parent).unwrap();
-                place.parents[1] = second.map(|second| second as u32);
-                put(&mut commits, number, place);
-            }
+    impl Places for Vec<Place> {
+        fn place(&self, number: u32) -> Result<Place> {
+            self.get(number as usize).copied().ok_or_else(|| damaged("it is missing"))
         }
-        transaction.commit().unwrap();
-        database
+    }
+
+    fn places(history: &[(usize, Option<usize>)]) -> Vec<Place> {
+        let mut places = vec![Place { depth: 0, parents: [None; 2], jump: 0 }];
+        for (first, second) in history {
+            let mut place = place_after(&places, *first as u32, places[*first]).unwrap();
+            place.parents[1] = second.map(|second| second as u32);
+            places.push(place);
+        }
+        places
     }
 
     /// What each commit reaches, itself included.
@@ -232,8 +226,7 @@ mod tests {
     proptest! {
         #[test]
         fn ways_through_history_are_what_sets_of_ancestors_say(history in histories(), a: u8, b: u8) {
-            let (database, reached) = (database(&history), reached(&history));
-            let commits = database.begin_read().unwrap().open_table(COMMITS).unwrap();
+            let (commits, reached) = (places(&history), reached(&history));
             let (a, b) = (usize::from(a) % reached.len(), usize::from(b) % reached.len());
             let common = &reached[a] & &reached[b];
             let is_behind = |one: &u32, other: &u32| other != one && reached[*other as usize].contains(one);
