@@ -1,7 +1,9 @@
 //! Every SQL text of this engine, by the file that uses it. A text that people gave never stands in one: it is a
 //! parameter. What cannot be prepared is made of generated identifiers and numbers alone.
 
-// pool.rs
+use std::fmt::Write as _;
+
+// ---- Connections (pool.rs) ----
 
 pub const BEGIN: &str = "begin";
 pub const COMMIT: &str = "commit";
@@ -18,4 +20,188 @@ pub const SET_UP: [&str; 3] = [
 /// `database` has been judged by `settings.rs`: letters, digits, `_` and `-`.
 pub fn create_database(database: &str) -> String {
     format!("create database if not exists `{database}`")
+}
+// ---- The tables (schema.rs) ----
+
+// Ids stand as lower-case hex in `varchar`: a comparison with a `binary` column is cast to text and reads the whole
+// table, one with a `varchar` uses its index, also for the beginning of an id.
+
+/// The columns by which rows are searched and filtered: the same in `versions` and in a branch's table, so that one
+/// is copied into the other by the server. `words` holds a text's analysed terms as opaque tokens (`words.rs`);
+/// `tags` has a line feed before, between and behind them.
+macro_rules! face {
+    () => {
+        "memory varchar(32) not null, kind tinyint unsigned not null, trust tinyint unsigned not null, \
+         project varchar(512), session varchar(512), subject varchar(512), agent varchar(512), \
+         tags varchar(4096) not null, observed_at bigint not null, expires_at bigint, len int unsigned not null, \
+         words varchar(65535) not null"
+    };
+}
+
+/// The names of these columns, in that order.
+pub const FACE: &str =
+    "memory, kind, trust, project, session, subject, agent, tags, observed_at, expires_at, len, words";
+
+/// Whether this database holds our tables.
+pub const HAS_META: &str =
+    "select 1 from information_schema.tables where table_schema = database() and table_name = 'meta'";
+
+/// Every table but the branches' own, in an order in which each can be made again without harm.
+pub const TABLES: &[&str] = &[
+    "create table if not exists meta (id tinyint unsigned primary key, format int unsigned not null, \
+     store varbinary(16) not null, next_vid bigint unsigned not null, next_commit bigint unsigned not null, \
+     next_table int unsigned not null, upheavals bigint unsigned not null)",
+    concat!(
+        "create table if not exists versions (vid bigint unsigned primary key, ",
+        face!(),
+        ", version varchar(64) not null, first bigint unsigned not null, text_key varchar(32) not null, \
+         salt varbinary(16), canonical longblob, key (memory), key (version), key (text_key), fulltext ft (words))"
+    ),
+    "create table if not exists commits (number bigint unsigned primary key, id varchar(64) not null, \
+     parent bigint unsigned, depth int unsigned not null, made_at bigint not null, verb varchar(16) not null, \
+     agent varchar(512), session varchar(512), record longblob not null, key (id))",
+    "create table if not exists wide (number bigint unsigned primary key, delta longblob not null)",
+    "create table if not exists states (number bigint unsigned primary key, state longblob not null)",
+    "create table if not exists touches (first bigint unsigned, number bigint unsigned, primary key (first, number))",
+    // A name's last move, and a branch's table, which holds the state of commit `number`.
+    "create table if not exists names (name varchar(64) primary key, made_at bigint not null, seq int unsigned not null, \
+     record blob not null, kind tinyint unsigned not null, is_living bool not null, number bigint unsigned not null, \
+     live int unsigned)",
+    "create table if not exists moves (name varchar(64), made_at bigint, seq int unsigned, record blob not null, \
+     primary key (name, made_at, seq))",
+    "create table if not exists pending (branch varchar(64) primary key, record longblob not null)",
+    "create table if not exists ops (op varchar(48) primary key, made_at bigint not null, reply longblob not null)",
+    "create table if not exists erased (id tinyint unsigned primary key, versions longblob not null)",
+    "create table if not exists natives (name varchar(64) primary key, snapshot varchar(64) not null)",
+    "create table if not exists spaces (id int unsigned primary key, model varchar(200) not null, \
+     dims int unsigned not null)",
+];
+
+/// A branch's table: the live rows of its head, and nothing else.
+pub fn create_live(id: u32) -> String {
+    format!(concat!("create table if not exists live_{} (vid bigint unsigned primary key, ", face!(), ", fulltext ft (words))"), id)
+}
+
+pub const META: &str = "select format, store, upheavals from meta where id = 1";
+pub const INSERT_META: &str = "insert ignore into meta values (1, ?, ?, 0, 1, ?, 1)";
+pub const INSERT_ERASED: &str = "insert into erased values (1, ?)";
+
+pub fn drop_live(id: u32) -> String {
+    format!("drop table if exists live_{id}")
+}
+
+// ---- Writing (write.rs, put.rs, live.rs) ----
+
+/// Who holds this row writes; everybody else who would, waits.
+pub const LOCK: &str = "select next_vid, next_commit, upheavals from meta where id = 1 for update";
+pub const ADVANCE: &str = "update meta set next_vid = ?, next_commit = ? where id = 1";
+pub const TAKE_TABLE: &str = "update meta set next_table = next_table + 1 where id = 1";
+pub const NEXT_TABLE: &str = "select next_table from meta where id = 1";
+pub const INSERT_COMMIT: &str = "insert into commits values (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+pub const INSERT_WIDE: &str = "insert into wide values (?, ?)";
+pub const INSERT_STATE: &str = "insert into states values (?, ?)";
+pub const INSERT_MOVE: &str = "insert into moves values (?, ?, ?, ?)";
+pub const INSERT_NAME: &str = "insert into names values (?, ?, ?, ?, ?, ?, ?, ?)";
+/// The compare-and-swap of a name.
+pub const MOVE_NAME: &str = "update names set made_at = ?, seq = ?, record = ?, kind = ?, is_living = ?, number = ?, \
+     live = ? where name = ? and made_at = ? and seq = ?";
+pub const INSERT_OP: &str = "insert into ops values (?, ?, ?)";
+pub const PUT_PENDING: &str = "replace into pending values (?, ?)";
+pub const DELETE_PENDING: &str = "delete from pending where branch = ?";
+pub const PENDING: &str = "select record from pending where branch = ?";
+pub const REPLY: &str = "select reply from ops where op = ?";
+pub const LIVE_OF: &str = "select live, number from names where name = ? and live is not null";
+pub const LIVES: &str = "select live, number from names where live is not null";
+
+/// Operations by their ids in hex.
+pub fn delete_ops(ops: &str) -> String {
+    format!("delete from ops where op in ({ops})")
+}
+
+pub fn take_out(table: u32, which: &str) -> String {
+    format!("delete from live_{table} where {which}")
+}
+
+pub fn bring_in(table: u32, which: &str) -> String {
+    format!("insert into live_{table} (vid, {FACE}) select vid, {FACE} from versions where {which}")
+}
+
+/// A copy that shares everything with its source until either is changed.
+pub fn branch_live(table: u32, source: u32) -> String {
+    format!("data branch create table live_{table} from live_{source}")
+}
+
+/// Rows at once, of so many values each.
+pub fn insert_many(into: &str, rows: usize, values: usize) -> String {
+    let row = format!("({})", vec!["?"; values].join(", "));
+    format!("insert into {into} values {}", vec![row.as_str(); rows].join(", "))
+}
+
+/// Numbers as an `in` list takes them: a thousand of them are read 10 times as fast as a thousand placeholders.
+pub fn numbers(numbers: impl IntoIterator<Item = u32>) -> String {
+    let mut list = String::new();
+    for number in numbers {
+        let _ = write!(list, "{}{number}", if list.is_empty() { "" } else { "," });
+    }
+    list
+}
+
+/// Ids as an `in` list takes them: hex digits, made here.
+pub fn hexes(ids: impl IntoIterator<Item = String>) -> String {
+    ids.into_iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",")
+}
+
+// ---- Reading history (store.rs, truth.rs) ----
+
+pub const UPHEAVALS: &str = "select upheavals from meta where id = 1";
+pub const ERASED: &str = "select versions from erased where id = 1";
+pub const STATE: &str = "select state from states where number = ?";
+pub const WIDE: &str = "select delta from wide where number = ?";
+pub const WIDES: &str = "select number, delta from wide where number >= ? and number <= ? order by number limit ?";
+pub const TOUCHES: &str = "select number from touches where first = ? order by number";
+pub const NUMBER_OF: &str = "select number from commits where id = ?";
+pub const COMMITS_LIKE: &str = "select number, id from commits where id between ? and ? limit 4";
+pub const VIDS_OF: &str = "select vid from versions where memory = ? order by vid";
+pub const LAST_MOVE: &str = "select made_at, seq, record, live from names where name = ?";
+pub const LAST_MOVE_UNTIL: &str =
+    "select made_at, seq, record from moves where name = ? and made_at <= ? order by made_at desc, seq desc limit 1";
+pub const NEXT_MOVE: &str =
+    "select made_at, seq, record from moves where name = ? and made_at > ? order by made_at, seq limit 1";
+pub const EVERY_NAME: &str = "select name, made_at, seq, record from names order by name";
+pub const BRANCHES: &str = "select name from names where is_living and kind = 0 order by name limit ?";
+/// A head, in one look: whether history was changed, and where the branch stands.
+pub const HEAD: &str =
+    "select (select upheavals from meta where id = 1), number from names where name = ? and live is not null";
+
+/// What a version's row is made of.
+pub const STORED: &str = "vid, first, len, memory, version, salt, canonical";
+
+pub fn commits_of(which: &str) -> String {
+    format!("select number, record from commits where {which}")
+}
+
+pub fn versions_of(columns: &str, which: &str) -> String {
+    format!("select {columns} from versions where {which}")
+}
+
+pub fn passing(which: &str, condition: &str) -> String {
+    format!("select vid from versions where ({which}) and {condition}")
+}
+
+/// Versions of these memories and of these texts, with the text's key: `STORED` and `text_key`.
+pub fn prepared(memories: &str, texts: &str) -> String {
+    let of = |what: &str, list: &str| {
+        let list = if list.is_empty() { "''" } else { list };
+        format!("select {STORED}, text_key from versions where {what} in ({list})")
+    };
+    format!("{} union all {}", of("memory", memories), of("text_key", texts))
+}
+
+
+pub const COUNTS: &str = "select (select count(*) from names where is_living and kind = 0), \
+     (select count(*) from names where is_living and kind = 1), (select count(*) from commits), \
+     (select count(*) from versions)";
+
+pub fn kinds(table: u32) -> String {
+    format!("select kind, count(*) from live_{table} group by kind order by kind")
 }

@@ -1,0 +1,49 @@
+//! A filter as a condition on the columns of `versions` and of branches' tables. What people gave is bound, never
+//! written.
+
+use mysql_async::Value;
+
+use super::put;
+use crate::model::{Filter, Scope, Time};
+
+/// The condition, in brackets where it needs them, and what stands for its `?`, in order. An expired memory passes none;
+/// at [`Time::MIN`] none has expired.
+pub fn condition(filter: &Filter, now: Time) -> (String, Vec<Value>) {
+    let mut parts = vec!["(expires_at is null or expires_at > ?)".to_owned()];
+    let mut values: Vec<Value> = vec![now.0.into()];
+    let mut also = |part: &str, value: Value| {
+        parts.push(part.to_owned());
+        values.push(value);
+    };
+    match &filter.scope {
+        Scope::All => {}
+        Scope::Global => also("(project is null) = ?", 1.into()),
+        Scope::Project(project) => also("(project = ? or project is null)", project.as_str().into()),
+    }
+    if let Some(session) = &filter.session {
+        also("session = ?", session.as_str().into());
+    }
+    if let Some(subject) = &filter.subject {
+        also("subject = ?", subject.as_str().into());
+    }
+    if let Some(agent) = &filter.agent {
+        also("agent = ?", agent.as_str().into());
+    }
+    if let Some(trust) = filter.trust {
+        also("trust = ?", (trust as u8).into());
+    }
+    if let Some(since) = filter.since {
+        also("observed_at >= ?", since.0.into());
+    }
+    if let Some(until) = filter.until {
+        also("observed_at < ?", until.0.into());
+    }
+    for tag in &filter.tags {
+        also("instr(tags, ?) > 0", put::tags([tag].into_iter()).into());
+    }
+    if !filter.kinds.is_empty() {
+        parts.push(format!("kind in ({})", vec!["?"; filter.kinds.len()].join(", ")));
+        values.extend(filter.kinds.iter().map(|kind| Value::from(*kind as u8)));
+    }
+    (parts.join(" and "), values)
+}

@@ -1,0 +1,67 @@
+//! Branches' tables. Each holds the live rows of its branch's head and is changed in the transaction that moves the
+//! head. A new one is a copy of the nearest there is, which the server makes without copying.
+
+use roaring::RoaringBitmap;
+
+use super::session::Session;
+use super::sql;
+use crate::engine::history::rows::{Delta, damaged};
+use crate::error::Result;
+use crate::model::Name;
+
+/// Numbers in one statement.
+const NUMBERS_MAX: usize = 1_000;
+
+/// A branch's table, and the number of the commit whose state it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Live {
+    pub table: u32,
+    pub number: u32,
+}
+
+/// The table of a branch, if there is such a branch.
+pub fn of(session: &mut Session, branch: &Name) -> Result<Option<Live>> {
+    let row = session.first(sql::LIVE_OF, vec![branch.as_str().into()])?;
+    row.map(|row| super::row(row).map(|(table, number)| Live { table, number })).transpose()
+}
+
+/// Every branch's.
+pub fn all(session: &mut Session) -> Result<Vec<Live>> {
+    let rows = session.rows(sql::LIVES, vec![])?;
+    rows.into_iter().map(|row| super::row(row).map(|(table, number)| Live { table, number })).collect()
+}
+
+/// Takes rows out of a table and brings others in, from `versions`.
+pub fn change(session: &mut Session, table: u32, delta: &Delta) -> Result<()> {
+    for part in parts(&delta.removed) {
+        session.text(&sql::take_out(table, &part))?;
+    }
+    for part in parts(&delta.added) {
+        session.text(&sql::bring_in(table, &part))?;
+    }
+    Ok(())
+}
+
+/// A table that holds a state, made of the nearest of those there are.
+pub fn make(session: &mut Session, state: &RoaringBitmap, nearest: (u32, &RoaringBitmap)) -> Result<u32> {
+    session.run(sql::TAKE_TABLE, vec![])?;
+    let row = session.first(sql::NEXT_TABLE, vec![])?.ok_or_else(|| damaged("`meta` is empty"))?;
+    let (next,): (u32,) = super::row(row)?;
+    let table = next - 1;
+    let (source, held) = nearest;
+    session.text(&sql::branch_live(table, source))?;
+    change(session, table, &Delta { added: state - held, removed: held - state })?;
+    Ok(table)
+}
+
+/// Conditions on `vid` that together mean these numbers: ranges where they stand together, else lists.
+pub fn parts(vids: &RoaringBitmap) -> Vec<String> {
+    let mut ranges = vids.iter();
+    let runs: Vec<_> = std::iter::from_fn(|| ranges.next_range()).take(NUMBERS_MAX / 20).collect();
+    if runs.len() < NUMBERS_MAX / 20 {
+        let range = |run: &std::ops::RangeInclusive<u32>| format!("vid between {} and {}", run.start(), run.end());
+        return runs.iter().map(range).collect::<Vec<_>>().chunks(NUMBERS_MAX / 20).map(|some| some.join(" or ")).collect();
+    }
+    let all: Vec<u32> = vids.iter().collect();
+    all.chunks(NUMBERS_MAX).map(|some| format!("vid in ({})", sql::numbers(some.iter().copied()))).collect()
+}

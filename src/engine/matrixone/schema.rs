@@ -1,0 +1,100 @@
+//! The database's tables: made where they are missing, brought up to date by numbered steps, refused where a newer
+//! build made them. It knows no memories; every statement stands in `sql.rs`.
+//!
+//! Statements that make tables are no part of a transaction on this server. So each is repeatable, and the row of
+//! `meta`, which makes the tables a store, comes last and once: whoever finds it missing does everything again.
+
+use super::pool::Pool;
+use super::session::Session;
+use super::{put, sql};
+use crate::clock;
+use crate::engine::history::rows::{Body, CommitRow, Delta, Event, Move, Place, Standing, bitmap_bytes, damaged};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Author, Commit, Name, NameKind, OpId, Protection, Salt, SessionId, Verb};
+
+/// What this build reads and writes.
+pub const FORMAT: u32 = 1;
+/// Of the first branch table, which is `main`'s.
+const FIRST_TABLE: u32 = 1;
+
+/// What the store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Random: tells this store from every other.
+    pub store: [u8; 16],
+    /// Raised when rows that never change otherwise have changed: whatever was remembered is void.
+    pub upheavals: u64,
+}
+
+/// Makes sure that the tables are there and are ours. A database that is not there is made, where the account may.
+pub fn prepare(pool: &Pool) -> Result<Meta> {
+    match pool.read(|session| meta(session)) {
+        Ok(Some(meta)) => return Ok(meta),
+        Ok(None) => {}
+        Err(error) if error.kind == ErrorKind::NotFound => pool.create_database()?,
+        Err(error) => return Err(error),
+    }
+    pool.read(|session| sql::TABLES.iter().try_for_each(|table| session.text(table)))?;
+    pool.read(|session| session.text(&sql::create_live(FIRST_TABLE)))?;
+    pool.write(begin)?;
+    pool.read(|session| meta(session))?.ok_or_else(|| Error::internal("the database lost its first row: try again"))
+}
+
+/// The row that makes the tables a store; `None` where they are not there yet.
+fn meta(session: &mut Session) -> Result<Option<Meta>> {
+    if session.first(sql::HAS_META, vec![])?.is_none() {
+        return Ok(None);
+    }
+    let Some(row) = session.first(sql::META, vec![])? else { return Ok(None) };
+    let (format, store, upheavals): (u32, Vec<u8>, u64) = super::row(row)?;
+    if format > FORMAT {
+        return Err(Error::invalid(format!(
+            "the database was made by a newer Memoria (its tables have format {format}, this build reads {FORMAT}): \
+             install that version here too"
+        )));
+    }
+    let store = store.try_into().map_err(|_| damaged("the store's id cannot be read"))?;
+    Ok(Some(Meta { store, upheavals }))
+}
+
+/// `main` at the empty commit that every store begins with. Of several daemons that begin at once one is first, and
+/// the others find its rows.
+fn begin(session: &mut Session) -> Result<()> {
+    let (store, at) = (Salt::random().0, clock::now());
+    let taken = session.run(sql::INSERT_META, vec![FORMAT.into(), store.to_vec().into(), (FIRST_TABLE + 1).into()])?;
+    if taken == 0 {
+        return Ok(());
+    }
+    let commit = Commit {
+        parents: vec![],
+        added: vec![],
+        removed: vec![],
+        author: Author { agent: None, agent_version: None, session: SessionId::new("memoria")?, project: None },
+        verb: Verb::Init,
+        note: None,
+        about: vec![],
+        at,
+        op: OpId { nonce: store, line: 0 },
+    };
+    let row = CommitRow {
+        place: Place { depth: 0, parents: [None; 2], jump: 0 },
+        live: 0,
+        tokens: 0,
+        since_keyframe: 0,
+        body: Body::Narrow { canonical: commit.encode(), delta: Delta::default() },
+    };
+    put::commit(session, 0, &row)?;
+    let empty = bitmap_bytes(&Default::default())?;
+    session.run(sql::INSERT_STATE, vec![0.into(), empty.clone().into()])?;
+    session.run(sql::INSERT_ERASED, vec![empty.into()])?;
+    let standing = Standing {
+        number: 0,
+        kind: NameKind::Branch,
+        protection: Protection::Open,
+        created_at: at,
+        moved_at: at,
+        note: None,
+    };
+    let created = Move { at, seq: 0, event: Event::Created, standing };
+    put::named(session, &Name::main(), None, &created, Some(FIRST_TABLE))
+}

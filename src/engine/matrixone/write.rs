@@ -1,0 +1,206 @@
+//! Writing: every write of one daemon that waits goes into one transaction, each judged on what those before it left.
+//! The row of `meta` is taken first, so of all daemons one writes at a time, and heads never move under a writer.
+
+use std::mem;
+use std::sync::{Arc, PoisonError};
+
+use roaring::RoaringBitmap;
+
+use super::store::Store;
+use super::truth::Reader;
+use super::{live, put, row, sql, store};
+use crate::engine::history::commit::Next;
+use crate::engine::history::draft::{Step, settle};
+use crate::engine::history::judge::{Judged, Task, Verdict, judge};
+use crate::engine::history::naming::no_branch;
+use crate::engine::history::rows::{Body, CommitRow, Delta, Event, Move, Reply, bitmap_bytes, damaged, pending_bytes};
+use crate::engine::history::state::State;
+use crate::engine::history::{Ground, Past, Truth};
+use crate::error::{Error, Result};
+use crate::lexical::Words;
+use crate::model::{Applied, Name, NameKind, OpId, Time, Work, Write};
+
+/// A write that waits.
+pub struct Order {
+    pub op: OpId,
+    pub write: Write,
+}
+
+/// What a transaction leaves to be done once it is durable.
+#[derive(Default)]
+pub struct Left {
+    commits: Vec<(u32, CommitRow)>,
+    states: Vec<(u32, Arc<RoaringBitmap>)>,
+    /// Tables of branches that are gone.
+    dropped: Vec<u32>,
+}
+
+impl Store {
+    /// One answer for each order, in order. All that are kept are kept by one COMMIT.
+    pub fn serve(&self, orders: &[Order]) -> Vec<Result<Applied>> {
+        let acknowledged = mem::take(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner));
+        let served = self.ready().and_then(|()| {
+            self.pool.write(|session| {
+                let found = session.first(sql::LOCK, vec![])?.ok_or_else(|| damaged("`meta` is empty"))?;
+                let (next_vid, next_commit, upheavals): (u32, u32, u64) = row(found)?;
+                self.know(session, upheavals)?;
+                let ground = Reader::writing(self, session, upheavals, (next_vid, next_commit));
+                put::forget(&ground, &acknowledged)?;
+                let mut left = Left::default();
+                let answers = orders.iter().map(|order| one(&ground, order, &mut left)).collect::<Result<Vec<_>>>()?;
+                let next = ground.next();
+                if next != (next_vid, next_commit) {
+                    ground.run(sql::ADVANCE, vec![next.0.into(), next.1.into()])?;
+                }
+                Ok((answers, left, upheavals))
+            })
+        });
+        match served {
+            Ok((answers, left, upheavals)) => {
+                self.publish(left, upheavals);
+                answers
+            }
+            Err(error) => {
+                self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).extend(acknowledged);
+                orders.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
+
+    /// What is durable is remembered; tables that nobody needs go. One that stays because of an error goes with the next
+    /// compaction.
+    fn publish(&self, left: Left, upheavals: u64) {
+        let erased = self.states.erased();
+        for (number, row) in left.commits {
+            let state = left.states.iter().find(|(of, _)| *of == number).map(|(_, raw)| Arc::clone(raw));
+            if let Some(raw) = state.filter(|raw| raw.is_disjoint(&erased)) {
+                let state = State { served: Arc::clone(&raw), raw, live: row.live, tokens: row.tokens };
+                self.states.keep(number, &Arc::new(state), &erased);
+            }
+            self.commits.keep(upheavals, number, row);
+        }
+        for table in left.dropped {
+            if let Err(error) = self.pool.read(|session| session.text(&sql::drop_live(table))) {
+                tracing::warn!("the table of a branch that is gone stays for now: {error}");
+            }
+        }
+    }
+}
+
+/// The outer error fails the transaction, the inner one only this write.
+fn one(ground: &Reader, Order { op, write }: &Order, left: &mut Left) -> Result<Result<Applied>> {
+    let judged = task(ground, *op, write).and_then(|task| match task {
+        Ok(task) => judge(ground, *op, write, task),
+        Err(replay) => Ok(Judged::Replay(replay)),
+    });
+    match judged {
+        Err(error) => Ok(Err(error)),
+        Ok(Judged::Replay(applied)) => Ok(Ok(Applied { is_replay: true, ..applied })),
+        Ok(Judged::Moved) => Err(Error::internal("a branch was moved behind the writer's back")),
+        Ok(Judged::New(verdict)) => put_down(ground, *op, write, *verdict, left).map(Ok),
+    }
+}
+
+/// What is to be done, prepared; or what was done before. A plan is worked out here, where nobody can move the head.
+fn task(ground: &Reader, op: OpId, write: &Write) -> Result<Result<Task<Words>, Applied>> {
+    match &write.work {
+        Work::Changes(changes) => Ok(Ok(Task::Steps(changes.iter().cloned().map(Step::from).collect()))),
+        Work::Plan(plan) => {
+            if let Some(applied) = ground.replayed(op)? {
+                return Ok(Err(applied));
+            }
+            let head = ground.head(&write.branch)?;
+            let head = head.ok_or_else(|| no_branch(ground, &write.branch))?;
+            let at = store::at(ground, head.number, Some(write.at))?;
+            let settled = settle(ground, ground.upheavals(), &at, plan)?;
+            Ok(Ok(Task::Plan(Box::new(settled), plan.clone())))
+        }
+    }
+}
+
+fn put_down(ground: &Reader, op: OpId, write: &Write, mut verdict: Verdict<Words>, left: &mut Left) -> Result<Applied> {
+    put::forget(ground, &write.acknowledged)?;
+    let applied = verdict.applied(write.memo.clone());
+    let Verdict { draft, commit, named, pending } = verdict;
+    if let Some((head, next)) = commit {
+        let first_vid = draft.first_vid;
+        ground.with(|session| put::versions(session, first_vid, &draft.fresh))?;
+        let table = ground.live(&write.branch)?.ok_or_else(|| damaged("a branch has no table"))?;
+        ground.with(|session| live::change(session, table, &draft.delta))?;
+        let raw = put_commit(ground, head.number, &next, &draft.delta, &draft.touched)?;
+        ground.made(next.number, next.row.clone(), draft.fresh.len(), &raw);
+        left.states.push((next.number, raw));
+        left.commits.push((next.number, next.row));
+    }
+    for (name, after) in named.rows {
+        put_name(ground, &name, &after, left)?;
+    }
+    match pending {
+        None => {}
+        Some(None) => drop(ground.run(sql::DELETE_PENDING, vec![write.branch.as_str().into()])?),
+        Some(Some(pending)) => {
+            ground.run(sql::PUT_PENDING, vec![write.branch.as_str().into(), pending_bytes(&pending).into()])?;
+        }
+    }
+    for (name, new) in named.went {
+        let pending = ground.pending(&name)?;
+        ground.run(sql::DELETE_PENDING, vec![name.as_str().into()])?;
+        if let (Some(new), Some(pending)) = (new, pending) {
+            ground.run(sql::PUT_PENDING, vec![new.as_str().into(), pending_bytes(&pending).into()])?;
+        }
+    }
+    let reply = Reply::encode(write.at, &applied);
+    ground.run(sql::INSERT_OP, vec![put::op_hex(op).into(), write.at.0.into(), reply.into()])?;
+    Ok(applied)
+}
+
+/// The rows of a commit, but for its versions; what is live there.
+fn put_commit(
+    ground: &Reader,
+    head: u32,
+    next: &Next,
+    delta: &Delta,
+    touched: &[u32],
+) -> Result<Arc<RoaringBitmap>> {
+    let mut raw = RoaringBitmap::clone(&*ground.raw(head)?);
+    delta.apply_to(&mut raw);
+    let raw = Arc::new(raw);
+    ground.with(|session| put::commit(session, next.number, &next.row))?;
+    if next.has_keyframe {
+        ground.run(sql::INSERT_STATE, vec![next.number.into(), bitmap_bytes(&raw)?.into()])?;
+    }
+    if let Body::Wide { .. } = next.row.body {
+        ground.run(sql::INSERT_WIDE, vec![next.number.into(), delta.encode()?.into()])?;
+    } else {
+        ground.with(|session| put::touches(session, next.number, touched))?;
+    }
+    Ok(raw)
+}
+
+/// One move of a name, and the table that a branch gets, takes with it or leaves.
+fn put_name(ground: &Reader, name: &Name, after: &Move, left: &mut Left) -> Result<()> {
+    let before = ground.last_move(name, Time::MAX)?;
+    let table = match &after.event {
+        _ if after.standing.kind == NameKind::Snapshot => None,
+        Event::Created | Event::Restored => Some(make_table(ground, after.standing.number)?),
+        Event::Moved | Event::Protected => ground.live(name)?,
+        Event::RenamedFrom(before) => ground.carried(before),
+        Event::RenamedAway => {
+            ground.carry(name)?;
+            None
+        }
+        Event::Deleted => {
+            left.dropped.extend(ground.live(name)?);
+            None
+        }
+    };
+    ground.with(|session| put::named(session, name, before.as_ref(), after, table))?;
+    ground.own.know_name(name, (Some(after.clone()), table));
+    Ok(())
+}
+
+fn make_table(ground: &Reader, number: u32) -> Result<u32> {
+    let state = ground.state(number)?;
+    let (nearest, held) = ground.nearest(&state.served)?;
+    ground.with(|session| live::make(session, &state.served, (nearest.table, &held)))
+}
