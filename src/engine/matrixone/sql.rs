@@ -70,7 +70,7 @@ pub const TABLES: &[&str] = &[
     "create table if not exists moves (name varchar(64), made_at bigint, seq int unsigned, record blob not null, \
      primary key (name, made_at, seq))",
     "create table if not exists pending (branch varchar(64) primary key, record longblob not null)",
-    "create table if not exists ops (op varchar(48) primary key, made_at bigint not null, reply longblob not null)",
+    "create table if not exists ops (op varchar(48) primary key, made_at bigint not null, is_mark bool not null, reply longblob not null)",
     "create table if not exists erased (id tinyint unsigned primary key, versions longblob not null)",
     "create table if not exists natives (name varchar(64) primary key, snapshot varchar(64) not null)",
     "create table if not exists spaces (id int unsigned primary key, model varchar(200) not null, \
@@ -105,7 +105,9 @@ pub const INSERT_NAME: &str = "insert into names values (?, ?, ?, ?, ?, ?, ?, ?)
 /// The compare-and-swap of a name.
 pub const MOVE_NAME: &str = "update names set made_at = ?, seq = ?, record = ?, kind = ?, is_living = ?, number = ?, \
      live = ? where name = ? and made_at = ? and seq = ?";
-pub const INSERT_OP: &str = "insert into ops values (?, ?, ?)";
+pub const INSERT_OP: &str = "insert into ops values (?, ?, false, ?)";
+pub const OLD_REPLIES: &str = "select op, made_at from ops where made_at < ? and not is_mark limit ?";
+pub const MARK_OP: &str = "update ops set is_mark = true, reply = ? where op = ?";
 pub const PUT_PENDING: &str = "replace into pending values (?, ?)";
 pub const DELETE_PENDING: &str = "delete from pending where branch = ?";
 pub const PENDING: &str = "select record from pending where branch = ?";

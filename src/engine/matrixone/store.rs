@@ -9,15 +9,21 @@ use super::pool::Pool;
 use super::session::Session;
 use super::truth::Reader;
 use super::{put, row, schema, sql};
+use crate::clock;
 use crate::engine::At;
 use crate::engine::history::naming::{standing, stood_at};
 use crate::engine::history::prefix::{ambiguous, prefix_range};
-use crate::engine::history::rows::{bitmap, damaged};
+use crate::engine::history::rows::{Reply, bitmap, damaged};
 use crate::engine::history::state::States;
 use crate::engine::history::{Past, Truth};
 use crate::error::{Error, Result};
 use crate::model::id::hex;
 use crate::model::{Kind, Name, OpId, Revision, StoreStatus, Time};
+
+/// How long a reply is kept that nobody acknowledges.
+const REPLY_KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+/// Old replies that become marks at a time.
+const MARKED_AT_ONCE: u32 = 500;
 
 /// One database, from here.
 pub struct Store {
@@ -143,14 +149,22 @@ impl Store {
     /// Forgets what was acknowledged, and makes a mark of replies that nobody asked for in a week.
     pub fn tidy(&self) -> Result<()> {
         let acknowledged = std::mem::take(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner));
-        if acknowledged.is_empty() {
-            return Ok(());
-        }
-        let forgotten = self.ready().and_then(|()| {
-            let ops = sql::hexes(acknowledged.iter().map(|op| put::op_hex(*op)));
-            self.pool.read(|session| session.text(&sql::delete_ops(&ops)))
+        let oldest = clock::now().plus_ms(-REPLY_KEPT_MS);
+        let tidied = self.ready().and_then(|()| {
+            self.pool.write(|session| {
+                session.first(sql::LOCK, vec![])?;
+                if !acknowledged.is_empty() {
+                    let ops = sql::hexes(acknowledged.iter().map(|op| put::op_hex(*op)));
+                    session.text(&sql::delete_ops(&ops))?;
+                }
+                for found in session.rows(sql::OLD_REPLIES, vec![oldest.0.into(), MARKED_AT_ONCE.into()])? {
+                    let (op, at): (String, i64) = row(found)?;
+                    session.run(sql::MARK_OP, vec![Reply::mark(Time(at)).into(), op.into()])?;
+                }
+                Ok(())
+            })
         });
-        forgotten.inspect_err(|_| {
+        tidied.inspect_err(|_| {
             self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).extend(acknowledged);
         })
     }

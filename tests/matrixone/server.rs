@@ -1,0 +1,66 @@
+//! A real server to test against, and a database of the test's own on it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use memoria::engine::matrixone::MatrixOne;
+use memoria::engine::matrixone::pool::Pool;
+use memoria::engine::matrixone::settings::Settings;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Where the server is, if there is one: `mysql://user:password@host:port`.
+pub fn url() -> Option<String> {
+    std::env::var("MEMORIA_TEST_MATRIXONE_URL").ok().map(|url| url.trim_end_matches('/').to_owned())
+}
+
+/// As the daemon has it.
+pub fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().max_blocking_threads(16).build().unwrap()
+}
+
+/// A runtime whose thread does nothing but drive connections.
+fn driving() -> Handle {
+    static DRIVER: std::sync::OnceLock<Handle> = std::sync::OnceLock::new();
+    DRIVER
+        .get_or_init(|| {
+            let runtime = runtime();
+            let handle = runtime.handle().clone();
+            thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+            handle
+        })
+        .clone()
+}
+
+/// A database that goes with this value.
+pub struct Database {
+    settings: Settings,
+}
+
+impl Database {
+    /// One that nobody has used; `None` where there is no server. `of` is for those who look at the server.
+    pub fn fresh(of: &str) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let url = url()?;
+        let name: String = of.chars().take(30).collect();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let settings = Settings::from_url(&format!("{url}/m{}_{count}_{name}", std::process::id())).unwrap();
+        Some(Self { settings })
+    }
+
+    /// One more daemon's engine over it.
+    pub fn engine(&self) -> MatrixOne {
+        MatrixOne::open(&self.settings, driving())
+    }
+
+    /// Connections to it, for statements of the test's own.
+    pub fn pool(&self) -> Pool {
+        Pool::open(&self.settings, driving())
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let drop = format!("drop database if exists `{}`", self.settings.database);
+        let _ = self.pool().read(|session| session.text(&drop));
+    }
+}
