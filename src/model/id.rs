@@ -17,7 +17,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// Parses exactly `N` bytes of hex; hyphens are ignored, so a UUID in its long form is accepted.
-fn unhex<const N: usize>(text: &str, what: &str) -> Result<[u8; N]> {
+pub fn unhex<const N: usize>(text: &str, what: &str) -> Result<[u8; N]> {
     let digits: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
     let wrong = || Error::invalid(format!("`{text}` is not a {what}: expected {} hex digits", N * 2));
     if digits.len() != N * 2 {

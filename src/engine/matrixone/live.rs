@@ -60,7 +60,13 @@ pub fn parts(vids: &RoaringBitmap) -> Vec<String> {
     let runs: Vec<_> = std::iter::from_fn(|| ranges.next_range()).take(NUMBERS_MAX / 20).collect();
     if runs.len() < NUMBERS_MAX / 20 {
         let range = |run: &std::ops::RangeInclusive<u32>| format!("vid between {} and {}", run.start(), run.end());
-        return runs.iter().map(range).collect::<Vec<_>>().chunks(NUMBERS_MAX / 20).map(|some| some.join(" or ")).collect();
+        return runs
+            .iter()
+            .map(range)
+            .collect::<Vec<_>>()
+            .chunks(NUMBERS_MAX / 20)
+            .map(|some| some.join(" or "))
+            .collect();
     }
     let all: Vec<u32> = vids.iter().collect();
     all.chunks(NUMBERS_MAX).map(|some| format!("vid in ({})", sql::numbers(some.iter().copied()))).collect()

@@ -8,15 +8,18 @@ mod commits;
 pub mod fault;
 mod filter;
 mod live;
+mod natives;
 mod own;
 pub mod pool;
 mod put;
+mod read;
 mod schema;
 pub mod session;
 pub mod settings;
 mod sql;
 mod store;
 mod truth;
+mod upkeep;
 mod words;
 mod write;
 
@@ -33,7 +36,7 @@ use self::store::Store;
 use self::write::Order;
 use super::history::plan::work_out;
 use super::history::rows::damaged;
-use super::history::{Ground, Past, diff, listing, naming, number_of};
+use super::history::{Ground, diff, listing, naming, number_of};
 use super::{At, Engine, Erase, Names};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -188,9 +191,7 @@ impl Engine for MatrixOne {
     }
 
     async fn commit(&self, id: CommitId) -> Result<Commit> {
-        let whole = move |store: &Store| {
-            store.reading(|reader| Ok(listing::whole(reader, number_of(reader, id)?)?.1))
-        };
+        let whole = move |store: &Store| store.reading(|reader| Ok(listing::whole(reader, number_of(reader, id)?)?.1));
         self.blocking(whole).await
     }
 

@@ -1,11 +1,15 @@
 //! Snapshots of the server's own behind those that somebody named: what a database administrator sees, and can restore
 //! from. Ours never need them. One is made before the transaction that names it and let go where that came to nothing.
 
+use mysql_async::Value;
+
 use super::live::Live;
 use super::store::Store;
 use super::truth::Reader;
+use super::write::Left;
 use super::{live, row, sql};
 use crate::engine::history::Truth;
+use crate::engine::history::rows::{Event, Move};
 use crate::error::{ErrorKind, Result};
 use crate::model::id::hex;
 use crate::model::{Name, NameChange, NameKind, OpId, Write};
@@ -20,6 +24,13 @@ pub struct Native {
     pub name: Name,
     ident: String,
     of: Live,
+}
+
+impl Native {
+    /// What the server calls it.
+    pub fn ident(&self) -> &str {
+        &self.ident
+    }
 }
 
 impl Store {
@@ -50,13 +61,6 @@ impl Store {
         made
     }
 
-    /// Lets those go that nothing came of.
-    pub fn let_go(&self, natives: &[Native]) {
-        for native in natives {
-            self.drop_native(&native.ident);
-        }
-    }
-
     /// One that stays because of an error goes with the next compaction.
     pub fn drop_native(&self, ident: &str) {
         if let Err(error) = self.pool.read(|session| session.text(&sql::drop_native(ident))) {
@@ -69,9 +73,12 @@ impl Store {
         let orphans = self.reading(|reader| {
             let there = reader.rows(sql::NATIVES_THERE, vec![self.pool.settings().database.as_str().into()])?;
             let known = reader.rows(sql::NATIVES, vec![])?;
-            let known: Vec<String> = known.into_iter().map(|found| row(found).map(|(ident,)| ident)).collect::<Result<_>>()?;
+            let known: Vec<String> =
+                known.into_iter().map(|found| row(found).map(|(ident,)| ident)).collect::<Result<_>>()?;
             let there = there.into_iter().map(|found| row(found).map(|(ident,)| ident));
-            Ok(there.filter(|ident: &Result<String>| ident.as_ref().is_ok_and(|ident| !known.contains(ident))).collect::<Result<Vec<_>>>()?)
+            Ok(there
+                .filter(|ident: &Result<String>| ident.as_ref().is_ok_and(|ident| !known.contains(ident)))
+                .collect::<Result<Vec<_>>>()?)
         });
         match orphans {
             Ok(orphans) => orphans.iter().for_each(|ident| self.drop_native(ident)),
@@ -83,12 +90,33 @@ impl Store {
     }
 }
 
-/// Writes down which native snapshot is behind a name, if it was made of what the name stands for.
-pub fn record(ground: &Reader, name: &Name, number: u32, native: Option<&Native>) -> Result<bool> {
-    let Some(native) = native.filter(|native| native.of.number == number) else { return Ok(false) };
-    let is_still = ground.with(live::all)?.contains(&native.of);
-    if is_still {
-        ground.run(sql::PUT_NATIVE, vec![name.as_str().into(), native.ident.as_str().into()])?;
+/// What a move of a name means for the native snapshot behind it. One is written down only if it was made of just what
+/// the name stands for, and no writer came between.
+pub fn follow(ground: &Reader, name: &Name, after: &Move, native: Option<&Native>, left: &mut Left) -> Result<()> {
+    if after.standing.kind == NameKind::Branch {
+        return Ok(());
     }
-    Ok(is_still)
+    let name_value = || Value::from(name.as_str());
+    match &after.event {
+        Event::Created => {
+            if let Some(native) = native.filter(|native| native.of.number == after.standing.number)
+                && ground.with(live::all)?.contains(&native.of)
+            {
+                ground.run(sql::PUT_NATIVE, vec![name_value(), native.ident().into()])?;
+                left.natives.push(name.clone());
+            }
+        }
+        Event::RenamedFrom(before) => {
+            ground.run(sql::RENAME_NATIVE, vec![name_value(), before.as_str().into()])?;
+        }
+        Event::Deleted => {
+            if let Some(found) = ground.first(sql::NATIVE_OF, vec![name_value()])? {
+                let (ident,) = row(found)?;
+                left.unnamed.push(ident);
+                ground.run(sql::DELETE_NATIVE, vec![name_value()])?;
+            }
+        }
+        Event::Moved | Event::RenamedAway | Event::Restored | Event::Protected => {}
+    }
+    Ok(())
 }

@@ -164,13 +164,14 @@ impl Ground for Reader<'_> {
         prepared.texts.extend(texts.map(|text| (text, Vec::new())));
         let memories: Vec<String> = prepared.memories.keys().map(ToString::to_string).collect();
         let texts: Vec<String> = prepared.texts.keys().map(|text| hex(text)).collect();
-        let (mut memories, mut texts, mut seen) = (memories.chunks(ASKED_AT_ONCE), texts.chunks(ASKED_AT_ONCE), HashSet::new());
+        let (mut memories, mut texts, mut seen) =
+            (memories.chunks(ASKED_AT_ONCE), texts.chunks(ASKED_AT_ONCE), HashSet::new());
         loop {
             let (some, others) = (memories.next().unwrap_or_default(), texts.next().unwrap_or_default());
             if some.is_empty() && others.is_empty() {
                 break;
             }
-            let asked = sql::prepared(&sql::hexes(some), &sql::hexes(others));
+            let asked = sql::prepared(&sql::hexes(some.iter().cloned()), &sql::hexes(others.iter().cloned()));
             for found in self.with(|session| session.text_rows(&asked))? {
                 let (vid, id, text) = self.remember_with_text(found)?;
                 if seen.insert(vid) {

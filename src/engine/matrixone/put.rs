@@ -3,8 +3,8 @@
 use mysql_async::Value;
 
 use super::session::Session;
-use super::{sql, words};
 use super::truth::Reader;
+use super::{sql, words};
 use crate::engine::history::draft::Fresh;
 use crate::engine::history::rows::{CommitRow, Move};
 use crate::error::{Error, Result};

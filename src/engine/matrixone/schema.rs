@@ -9,7 +9,7 @@ use super::session::Session;
 use super::{put, sql};
 use crate::clock;
 use crate::engine::history::rows::{Body, CommitRow, Delta, Event, Move, Place, Standing, bitmap_bytes, damaged};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::{Author, Commit, Name, NameKind, OpId, Protection, Salt, SessionId, Verb};
 
 /// What this build reads and writes.
@@ -26,18 +26,15 @@ pub struct Meta {
     pub upheavals: u64,
 }
 
-/// Makes sure that the tables are there and are ours. A database that is not there is made, where the account may.
+/// Makes sure that the tables are there and are ours. Where the database itself was missing, connecting has made it.
 pub fn prepare(pool: &Pool) -> Result<Meta> {
-    match pool.read(|session| meta(session)) {
-        Ok(Some(meta)) => return Ok(meta),
-        Ok(None) => {}
-        Err(error) if error.kind == ErrorKind::NotFound => pool.create_database()?,
-        Err(error) => return Err(error),
+    if let Some(meta) = pool.read(meta)? {
+        return Ok(meta);
     }
     pool.read(|session| sql::TABLES.iter().try_for_each(|table| session.text(table)))?;
     pool.read(|session| session.text(&sql::create_live(FIRST_TABLE)))?;
     pool.write(begin)?;
-    pool.read(|session| meta(session))?.ok_or_else(|| Error::internal("the database lost its first row: try again"))
+    pool.read(meta)?.ok_or_else(|| Error::internal("the database lost its first row: try again"))
 }
 
 /// The row that makes the tables a store; `None` where they are not there yet.

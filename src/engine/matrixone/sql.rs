@@ -79,7 +79,14 @@ pub const TABLES: &[&str] = &[
 
 /// A branch's table: the live rows of its head, and nothing else.
 pub fn create_live(id: u32) -> String {
-    format!(concat!("create table if not exists live_{} (vid bigint unsigned primary key, ", face!(), ", fulltext ft (words))"), id)
+    format!(
+        concat!(
+            "create table if not exists live_{} (vid bigint unsigned primary key, ",
+            face!(),
+            ", fulltext ft (words))"
+        ),
+        id
+    )
 }
 
 pub const META: &str = "select format, store, upheavals from meta where id = 1";
@@ -199,11 +206,29 @@ pub fn prepared(memories: &str, texts: &str) -> String {
     format!("{} union all {}", of("memory", memories), of("text_key", texts))
 }
 
-
 pub const COUNTS: &str = "select (select count(*) from names where is_living and kind = 0), \
      (select count(*) from names where is_living and kind = 1), (select count(*) from commits), \
      (select count(*) from versions)";
 
 pub fn kinds(table: u32) -> String {
     format!("select kind, count(*) from live_{table} group by kind order by kind")
+}
+
+// ---- Snapshots of the server's own (natives.rs) ----
+
+pub const PUT_NATIVE: &str = "replace into natives values (?, ?)";
+pub const RENAME_NATIVE: &str = "update natives set name = ? where name = ?";
+pub const DELETE_NATIVE: &str = "delete from natives where name = ?";
+pub const NATIVE_OF: &str = "select snapshot from natives where name = ?";
+pub const NATIVES: &str = "select snapshot from natives";
+/// Those of an hour and more: a younger one may be about to be named.
+pub const NATIVES_THERE: &str = "select sname from mo_catalog.mo_snapshots where database_name = ? \
+     and sname like 'memoria\\_%' and ts < (unix_timestamp(now()) - 3600) * 1000000000";
+
+pub fn create_native(ident: &str, database: &str, table: u32) -> String {
+    format!("create snapshot {ident} for table `{database}` live_{table}")
+}
+
+pub fn drop_native(ident: &str) -> String {
+    format!("drop snapshot if exists {ident}")
 }

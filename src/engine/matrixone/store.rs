@@ -135,7 +135,10 @@ impl Store {
             let (branches, snapshots, commits, versions) = row(counts)?;
             Ok(StoreStatus {
                 memories: state.live,
-                by_kind: kinds.into_iter().filter_map(|(kind, count)| Some((Kind::from_number(kind)?, count))).collect(),
+                by_kind: kinds
+                    .into_iter()
+                    .filter_map(|(kind, count)| Some((Kind::from_number(kind)?, count)))
+                    .collect(),
                 branches,
                 snapshots,
                 commits,

@@ -16,6 +16,7 @@ use crate::engine::history::rows::{CommitRow, Delta, Move, Place, VersionRow, bi
 use crate::engine::history::state::{State, replay};
 use crate::engine::history::{Brief, Past, Places, Truth};
 use crate::error::Result;
+use crate::model::id::unhex;
 use crate::model::{CommitId, Filter, MemoryId, Name, Salt, Time, VersionId};
 
 /// Commits that are read at once: whoever asks for one mostly goes on to those before it.
@@ -137,7 +138,7 @@ impl<'s> Reader<'s> {
         let (vid, stored) = stored(found)?;
         let memory = stored.memory;
         self.versions.borrow_mut().insert(vid, stored);
-        Ok((vid, memory, text.and_then(|text| unhex(&text)).unwrap_or_default()))
+        Ok((vid, memory, text.and_then(|text| unhex(&text, "text").ok()).unwrap_or_default()))
     }
 
     fn keyframe(&self, number: u32) -> Result<Option<RoaringBitmap>> {

@@ -57,7 +57,9 @@ mod tests {
         for term in ["", "retry_limit", "数据", "E-1234"] {
             let token = token(term);
             assert_eq!(token.len(), TOKEN_CHARS);
-            assert!(token.starts_with(|c: char| c.is_ascii_lowercase()) && token.bytes().all(|b| ALPHABET.contains(&b)));
+            assert!(
+                token.starts_with(|c: char| c.is_ascii_lowercase()) && token.bytes().all(|b| ALPHABET.contains(&b))
+            );
         }
     }
 

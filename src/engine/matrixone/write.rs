@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use roaring::RoaringBitmap;
 
+use super::natives::{self, Native};
 use super::store::Store;
 use super::truth::Reader;
 use super::{live, put, row, sql, store};
@@ -16,7 +17,7 @@ use crate::engine::history::naming::no_branch;
 use crate::engine::history::rows::{Body, CommitRow, Delta, Event, Move, Reply, bitmap_bytes, damaged, pending_bytes};
 use crate::engine::history::state::State;
 use crate::engine::history::{Ground, Past, Truth};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lexical::Words;
 use crate::model::{Applied, Name, NameKind, OpId, Time, Work, Write};
 
@@ -31,14 +32,18 @@ pub struct Order {
 pub struct Left {
     commits: Vec<(u32, CommitRow)>,
     states: Vec<(u32, Arc<RoaringBitmap>)>,
-    /// Tables of branches that are gone.
+    /// Tables of branches that are gone, and native snapshots of names that are.
     dropped: Vec<u32>,
+    pub(super) unnamed: Vec<String>,
+    /// Snapshots that have a native one behind them now.
+    pub(super) natives: Vec<Name>,
 }
 
 impl Store {
     /// One answer for each order, in order. All that are kept are kept by one COMMIT.
     pub fn serve(&self, orders: &[Order]) -> Vec<Result<Applied>> {
         let acknowledged = mem::take(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner));
+        let natives: Vec<Native> = orders.iter().flat_map(|order| self.natives_for(order.op, &order.write)).collect();
         let served = self.ready().and_then(|()| {
             self.pool.write(|session| {
                 let found = session.first(sql::LOCK, vec![])?.ok_or_else(|| damaged("`meta` is empty"))?;
@@ -47,7 +52,8 @@ impl Store {
                 let ground = Reader::writing(self, session, upheavals, (next_vid, next_commit));
                 put::forget(&ground, &acknowledged)?;
                 let mut left = Left::default();
-                let answers = orders.iter().map(|order| one(&ground, order, &mut left)).collect::<Result<Vec<_>>>()?;
+                let one = |order| one(&ground, order, &natives, &mut left);
+                let answers = orders.iter().map(one).collect::<Result<Vec<_>>>()?;
                 let next = ground.next();
                 if next != (next_vid, next_commit) {
                     ground.run(sql::ADVANCE, vec![next.0.into(), next.1.into()])?;
@@ -57,10 +63,16 @@ impl Store {
         });
         match served {
             Ok((answers, left, upheavals)) => {
+                let unused = natives.iter().filter(|native| !left.natives.contains(&native.name));
+                unused.for_each(|native| self.drop_native(native.ident()));
                 self.publish(left, upheavals);
                 answers
             }
             Err(error) => {
+                // What was kept after all, whatever the error says, is found by its operation and asks for none.
+                if error.kind != ErrorKind::Unknown {
+                    natives.iter().for_each(|native| self.drop_native(native.ident()));
+                }
                 self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).extend(acknowledged);
                 orders.iter().map(|_| Err(error.clone())).collect()
             }
@@ -79,6 +91,7 @@ impl Store {
             }
             self.commits.keep(upheavals, number, row);
         }
+        left.unnamed.iter().for_each(|ident| self.drop_native(ident));
         for table in left.dropped {
             if let Err(error) = self.pool.read(|session| session.text(&sql::drop_live(table))) {
                 tracing::warn!("the table of a branch that is gone stays for now: {error}");
@@ -88,7 +101,7 @@ impl Store {
 }
 
 /// The outer error fails the transaction, the inner one only this write.
-fn one(ground: &Reader, Order { op, write }: &Order, left: &mut Left) -> Result<Result<Applied>> {
+fn one(ground: &Reader, Order { op, write }: &Order, natives: &[Native], left: &mut Left) -> Result<Result<Applied>> {
     let judged = task(ground, *op, write).and_then(|task| match task {
         Ok(task) => judge(ground, *op, write, task),
         Err(replay) => Ok(Judged::Replay(replay)),
@@ -97,7 +110,7 @@ fn one(ground: &Reader, Order { op, write }: &Order, left: &mut Left) -> Result<
         Err(error) => Ok(Err(error)),
         Ok(Judged::Replay(applied)) => Ok(Ok(Applied { is_replay: true, ..applied })),
         Ok(Judged::Moved) => Err(Error::internal("a branch was moved behind the writer's back")),
-        Ok(Judged::New(verdict)) => put_down(ground, *op, write, *verdict, left).map(Ok),
+        Ok(Judged::New(verdict)) => put_down(ground, *op, write, *verdict, natives, left).map(Ok),
     }
 }
 
@@ -118,7 +131,14 @@ fn task(ground: &Reader, op: OpId, write: &Write) -> Result<Result<Task<Words>, 
     }
 }
 
-fn put_down(ground: &Reader, op: OpId, write: &Write, mut verdict: Verdict<Words>, left: &mut Left) -> Result<Applied> {
+fn put_down(
+    ground: &Reader,
+    op: OpId,
+    write: &Write,
+    mut verdict: Verdict<Words>,
+    natives: &[Native],
+    left: &mut Left,
+) -> Result<Applied> {
     put::forget(ground, &write.acknowledged)?;
     let applied = verdict.applied(write.memo.clone());
     let Verdict { draft, commit, named, pending } = verdict;
@@ -134,6 +154,8 @@ fn put_down(ground: &Reader, op: OpId, write: &Write, mut verdict: Verdict<Words
     }
     for (name, after) in named.rows {
         put_name(ground, &name, &after, left)?;
+        let native = natives.iter().find(|native| native.op == op && native.name == name);
+        natives::follow(ground, &name, &after, native, left)?;
     }
     match pending {
         None => {}
@@ -155,13 +177,7 @@ fn put_down(ground: &Reader, op: OpId, write: &Write, mut verdict: Verdict<Words
 }
 
 /// The rows of a commit, but for its versions; what is live there.
-fn put_commit(
-    ground: &Reader,
-    head: u32,
-    next: &Next,
-    delta: &Delta,
-    touched: &[u32],
-) -> Result<Arc<RoaringBitmap>> {
+fn put_commit(ground: &Reader, head: u32, next: &Next, delta: &Delta, touched: &[u32]) -> Result<Arc<RoaringBitmap>> {
     let mut raw = RoaringBitmap::clone(&*ground.raw(head)?);
     delta.apply_to(&mut raw);
     let raw = Arc::new(raw);

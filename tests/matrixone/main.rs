@@ -1,0 +1,4 @@
+//! MatrixOne as the shared engine.
+
+mod laws;
+mod server;
