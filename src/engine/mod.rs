@@ -3,6 +3,7 @@
 
 pub mod any;
 pub mod conformance;
+pub mod copy;
 pub mod embedded;
 mod history;
 pub mod matrixone;

@@ -2,6 +2,7 @@
 //! power cuts, full disks and damaged files.
 
 mod compact;
+mod copied;
 mod cut_short;
 mod damage;
 mod disk_full;

@@ -3,12 +3,15 @@
 //!
 //! `tables` is the layout on disk, `store` what is open, `writer` how truth changes, `view` what `engine::history` asks
 //! it by, `read` and `verify` what else is asked, `opener` and `disk` the file below redb, `index` what is derived of
-//! texts, `vectors` what models made of them, `unembedded` what they have not made yet.
+//! texts, `vectors` what models made of them, `unembedded` what they have not made yet; `give` and `incoming` are a
+//! whole store on its way to another place.
 
 mod compact;
 mod disk;
 mod erase;
 mod faults;
+mod give;
+mod incoming;
 pub mod index;
 mod opener;
 mod positioned;
@@ -33,11 +36,13 @@ use std::thread::JoinHandle;
 use redb::StorageBackend;
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::incoming::Incoming;
 use self::index::Words;
 pub use self::opener::Opener;
 use self::opener::{FileOpener, Function};
 use self::store::Store;
 use self::writer::{Answer, Job, Order, QUEUE_WRITES_MAX, Writer};
+use super::copy::{Cut, Giver, Portion, Table};
 use super::history::diff::diff;
 use super::history::draft::{Step, settle};
 use super::history::judge::Task;
@@ -368,6 +373,17 @@ impl Engine for Embedded {
             store.vectors.rest().and(rested)
         })
         .await
+    }
+}
+
+impl Giver for Embedded {
+    async fn cut(&self) -> Result<Cut> {
+        self.blocking(|store| give::cut(&store.snapshot()?)).await
+    }
+
+    async fn give(&self, cut: &Cut, table: Table, after: &[u8]) -> Result<Portion> {
+        let (cut, after) = (cut.clone(), after.to_vec());
+        self.blocking(move |store| give::give(&store.snapshot()?, &cut, table, &after)).await
     }
 }
 

@@ -145,6 +145,11 @@ fn backend(options: &fs::OpenOptions, path: &Path) -> Result<Box<dyn StorageBack
     Ok(Box::new(FileBackend::new(file)?))
 }
 
+/// A file that is kept between openings, or an empty one.
+pub fn kept(path: &Path) -> Result<Box<dyn StorageBackend>> {
+    backend(owner_only(fs::File::options().read(true).write(true).create(true).truncate(false)), path)
+}
+
 #[cfg(unix)]
 fn owner_only(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
