@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::config::{self, Config, EngineKind};
@@ -13,6 +14,8 @@ use crate::embed::cache::Cache;
 use crate::embed::models::Models;
 use crate::engine::any::Any;
 use crate::engine::embedded::Embedded;
+use crate::engine::matrixone::MatrixOne;
+use crate::engine::matrixone::settings::Settings;
 use crate::error::{Error, Result};
 use crate::model::{Name, OpId, ProjectId, SessionId, StoreStatus};
 use crate::paths::Paths;
@@ -147,8 +150,12 @@ impl Dispatch {
 
     /// For `status`: which engine serves, and where its server is, if it has one. Never who logs in there.
     pub fn engine(&self) -> (String, Option<String>) {
-        let kind = self.config.borrow().engine.kind;
-        (kind.as_str().to_owned(), None)
+        let config = self.config.borrow();
+        let server = match config.engine.kind {
+            EngineKind::Embedded => None,
+            EngineKind::MatrixOne => Settings::new(&config.matrixone).ok().map(|server| server.place()),
+        };
+        (config.engine.kind.as_str().to_owned(), server)
     }
 
     /// The store's part of `status`; a store that is not open says why.
@@ -218,7 +225,9 @@ impl Dispatch {
                 &self.paths.vectors_folder(),
                 config.store.cache_mb as usize * 1024 * 1024,
             )?)),
-            EngineKind::MatrixOne => Err(Error::unavailable("this build does not know MatrixOne")),
+            EngineKind::MatrixOne => {
+                Ok(Any::MatrixOne(MatrixOne::open(&Settings::new(&config.matrixone)?, Handle::current())))
+            }
         }
     }
 
@@ -236,8 +245,8 @@ impl Dispatch {
 }
 
 /// What an engine is opened by.
-fn engine_of(config: &Config) -> &config::Engine {
-    &config.engine
+fn engine_of(config: &Config) -> (&config::Engine, Option<&config::MatrixOne>) {
+    (&config.engine, Some(&config.matrixone).filter(|_| config.engine.kind == EngineKind::MatrixOne))
 }
 
 /// Brings derived data to disk before the store is closed.

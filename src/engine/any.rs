@@ -1,6 +1,8 @@
 //! The engine that serves, whichever was chosen: each method is handed on as it is, without a box. It decides nothing.
 
+use super::copy::{Cut, Giver, Portion, Table};
 use super::embedded::Embedded;
+use super::matrixone::MatrixOne;
 use super::{At, Engine, Erase, Names};
 use crate::error::Result;
 use crate::model::{
@@ -13,6 +15,8 @@ use crate::model::{
 pub enum Any {
     /// In this process, in files of this machine.
     Embedded(Embedded),
+    /// In a database, with whoever else uses it.
+    MatrixOne(MatrixOne),
 }
 
 macro_rules! handed_on {
@@ -20,6 +24,7 @@ macro_rules! handed_on {
         $(async fn $method(&self $(, $argument: $type)*) -> $answer {
             match self {
                 Self::Embedded(engine) => engine.$method($($argument),*).await,
+                Self::MatrixOne(engine) => engine.$method($($argument),*).await,
             }
         })*
     };
@@ -29,12 +34,14 @@ impl Engine for Any {
     fn kind(&self) -> &'static str {
         match self {
             Self::Embedded(engine) => engine.kind(),
+            Self::MatrixOne(engine) => engine.kind(),
         }
     }
 
     fn acknowledge(&self, ops: Vec<OpId>) {
         match self {
             Self::Embedded(engine) => engine.acknowledge(ops),
+            Self::MatrixOne(engine) => engine.acknowledge(ops),
         }
     }
 

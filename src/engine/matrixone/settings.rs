@@ -117,6 +117,11 @@ impl Settings {
         })
     }
 
+    /// `host:port/database`, as people are told.
+    pub fn place(&self) -> String {
+        format!("{}/{}", self.address(), self.database)
+    }
+
     /// `host:port`, as people are told.
     pub fn address(&self) -> String {
         if self.host.contains(':') {
