@@ -11,6 +11,7 @@ mod live;
 mod natives;
 mod own;
 pub mod pool;
+mod postings;
 mod put;
 mod read;
 mod schema;
@@ -20,7 +21,6 @@ mod sql;
 mod store;
 mod truth;
 mod upkeep;
-mod words;
 mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};

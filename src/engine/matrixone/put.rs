@@ -4,7 +4,7 @@ use mysql_async::Value;
 
 use super::session::Session;
 use super::truth::Reader;
-use super::{sql, words};
+use super::{postings, sql};
 use crate::engine::history::draft::Fresh;
 use crate::engine::history::rows::{CommitRow, Move};
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::model::{Memory, Name, NameKind, OpId};
 /// Values of one statement at most: more make it slow to prepare.
 const VALUES_MAX: usize = 2_000;
 /// Columns of a version's row.
-const VERSION_VALUES: usize = 18;
+const VERSION_VALUES: usize = 17;
 
 /// A commit's row, with what people want to see of it in columns beside.
 pub fn commit(session: &mut Session, number: u32, row: &CommitRow) -> Result<()> {
@@ -89,7 +89,7 @@ pub fn versions(session: &mut Session, first_vid: u32, fresh: &[(u32, Fresh<Word
         let mut values = Vec::with_capacity(part.len() * VERSION_VALUES);
         for ((memory, fresh), vid) in part.iter().zip(first_vid..) {
             values.push(vid.into());
-            values.extend(face(&fresh.memory, fresh.words.len, &words::document(&fresh.words)));
+            values.extend(face(&fresh.memory, fresh.words.len));
             values.extend([
                 fresh.id.to_string().into(),
                 (*memory).into(),
@@ -100,11 +100,12 @@ pub fn versions(session: &mut Session, first_vid: u32, fresh: &[(u32, Fresh<Word
         }
         session.run(&sql::insert_many("versions", part.len(), VERSION_VALUES), values)?;
     }
-    Ok(())
+    let said = fresh.iter().zip(first_vid..).map(|((_, fresh), vid)| (vid, &fresh.memory, &fresh.words));
+    postings::insert(session, said)
 }
 
 /// What a memory is searched and filtered by, in the order of [`sql::FACE`].
-fn face(memory: &Memory, len: u32, words: &str) -> [Value; 12] {
+fn face(memory: &Memory, len: u32) -> [Value; 11] {
     [
         memory.id.to_string().into(),
         (memory.kind as u8).into(),
@@ -117,7 +118,6 @@ fn face(memory: &Memory, len: u32, words: &str) -> [Value; 12] {
         memory.observed_at.0.into(),
         memory.expires_at.map(|at| at.0).into(),
         len.into(),
-        words.into(),
     ]
 }
 

@@ -11,11 +11,7 @@ pub const ROLLBACK: &str = "rollback";
 
 /// What each connection is told first. A server that knows one of them not is used all the same.
 /// Row locks are waited for less long than a request has, so that a lock that is held for good is told from silence.
-pub const SET_UP: [&str; 3] = [
-    "set session transaction_isolation='READ-COMMITTED'",
-    "set session lock_wait_timeout=5",
-    "set ft_relevancy_algorithm='BM25'",
-];
+pub const SET_UP: [&str; 2] = ["set session transaction_isolation='READ-COMMITTED'", "set session lock_wait_timeout=5"];
 
 /// `database` has been judged by `settings.rs`: letters, digits, `_` and `-`.
 pub fn create_database(database: &str) -> String {
@@ -27,20 +23,17 @@ pub fn create_database(database: &str) -> String {
 // table, one with a `varchar` uses its index, also for the beginning of an id.
 
 /// The columns by which rows are searched and filtered: the same in `versions` and in a branch's table, so that one
-/// is copied into the other by the server. `words` holds a text's analysed terms as opaque tokens (`words.rs`);
-/// `tags` has a line feed before, between and behind them.
+/// is copied into the other by the server. `tags` has a line feed before, between and behind them.
 macro_rules! face {
     () => {
         "memory varchar(32) not null, kind tinyint unsigned not null, trust tinyint unsigned not null, \
          project varchar(512), session varchar(512), subject varchar(512), agent varchar(512), \
-         tags varchar(4096) not null, observed_at bigint not null, expires_at bigint, len int unsigned not null, \
-         words varchar(65535) not null"
+         tags varchar(4096) not null, observed_at bigint not null, expires_at bigint, len int unsigned not null"
     };
 }
 
 /// The names of these columns, in that order.
-pub const FACE: &str =
-    "memory, kind, trust, project, session, subject, agent, tags, observed_at, expires_at, len, words";
+pub const FACE: &str = "memory, kind, trust, project, session, subject, agent, tags, observed_at, expires_at, len";
 
 /// Whether this database holds our tables.
 pub const HAS_META: &str =
@@ -55,7 +48,7 @@ pub const TABLES: &[&str] = &[
         "create table if not exists versions (vid bigint unsigned primary key, ",
         face!(),
         ", version varchar(64) not null, first bigint unsigned not null, text_key varchar(32) not null, \
-         salt varbinary(16), canonical longblob, key (memory), key (version), key (text_key), fulltext ft (words))"
+         salt varbinary(16), canonical longblob, key (memory), key (version), key (text_key))"
     ),
     "create table if not exists commits (number bigint unsigned primary key, id varchar(64) not null, \
      parent bigint unsigned, depth int unsigned not null, made_at bigint not null, verb varchar(16) not null, \
@@ -73,20 +66,19 @@ pub const TABLES: &[&str] = &[
     "create table if not exists ops (op varchar(48) primary key, made_at bigint not null, is_mark bool not null, reply longblob not null)",
     "create table if not exists erased (id tinyint unsigned primary key, versions longblob not null)",
     "create table if not exists natives (name varchar(64) primary key, snapshot varchar(64) not null)",
+    // Every version's words, a row for each. They lie by word, so that a question reads just its own.
+    "create table if not exists words (term bigint not null, vid bigint unsigned not null, \
+     f smallint unsigned not null, len int unsigned not null) cluster by (term)",
+    // Every version that belongs to a session.
+    "create table if not exists sessions (session bigint not null, observed_at bigint not null, \
+     vid bigint unsigned not null, expires_at bigint, len int unsigned not null) cluster by (session)",
     "create table if not exists spaces (id int unsigned primary key, model varchar(200) not null, \
      dims int unsigned not null)",
 ];
 
 /// A branch's table: the live rows of its head, and nothing else.
 pub fn create_live(id: u32) -> String {
-    format!(
-        concat!(
-            "create table if not exists live_{} (vid bigint unsigned primary key, ",
-            face!(),
-            ", fulltext ft (words))"
-        ),
-        id
-    )
+    format!(concat!("create table if not exists live_{} (vid bigint unsigned primary key, ", face!(), ")"), id)
 }
 
 pub const META: &str = "select format, store, upheavals from meta where id = 1";
@@ -231,4 +223,17 @@ pub fn create_native(ident: &str, database: &str, table: u32) -> String {
 
 pub fn drop_native(ident: &str) -> String {
     format!("drop snapshot if exists {ident}")
+}
+
+// ---- What is searched by (postings.rs) ----
+
+pub const INSERT_WORDS: &str = "insert into words (term, vid, f, len) values ";
+pub const INSERT_SESSIONS: &str = "insert into sessions (session, observed_at, vid, expires_at, len) values ";
+
+pub fn delete_words(vids: &[u32]) -> String {
+    format!("delete from words where vid in ({})", numbers(vids.iter().copied()))
+}
+
+pub fn delete_sessions(vids: &[u32]) -> String {
+    format!("delete from sessions where vid in ({})", numbers(vids.iter().copied()))
 }
