@@ -1,4 +1,20 @@
-//! MatrixOne as the shared engine.
+//! The shared engine. What needs a server that speaks the protocol runs against Debian's MariaDB, started here; what
+//! needs MatrixOne itself runs where MEMORIA_TEST_MATRIXONE_URL names one. `cargo test matrixone` selects all of it.
+#![cfg(target_os = "linux")]
 
-mod laws;
+mod maria;
+mod proxy;
 mod server;
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "faults.rs"]
+mod matrixone_faults;
+#[path = "laws.rs"]
+mod matrixone_laws;
+#[path = "pool.rs"]
+mod matrixone_pool;
+#[path = "skipped.rs"]
+mod matrixone_skipped;
+#[path = "tls.rs"]
+mod matrixone_tls;

@@ -54,6 +54,10 @@ impl Fault {
             Cause::Io(IoError::Io(why)) if why.kind() == io::ErrorKind::UnexpectedEof => {
                 gone(&"it closed the connection")
             }
+            // How rustls says whom it does not believe.
+            Cause::Io(IoError::Io(why)) if why.kind() == io::ErrorKind::InvalidData => {
+                untrusted(server, &why.to_string())
+            }
             Cause::Io(IoError::Io(why)) => gone(why),
             Cause::Io(IoError::Tls(why)) => untrusted(server, &why.to_string()),
             Cause::Driver(DriverError::ConnectionClosed) => gone(&"it closed the connection"),

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// How many connections stay open when nothing happens: the next request finds one.
 const RESTING: usize = 1;
 /// How long a further one is kept for the next request.
-const KEPT: Duration = Duration::from_secs(20);
+const KEPT: Duration = Duration::from_secs(10);
 /// A connection that rested longer than this is asked whether it still leads anywhere.
 const ASKED_AFTER: Duration = Duration::from_secs(30);
 const PING_MAX: Duration = Duration::from_secs(2);
@@ -341,22 +341,24 @@ impl Shared {
         drop(self.handle.spawn(async move { tokio::time::timeout(GOODBYE_MAX, conn.disconnect()).await }));
     }
 
-    /// Some time after the last use, all but one go.
+    /// Some time after their last use all but one go, the longest rested first.
     async fn sweep(shared: Weak<Self>) {
+        let mut wait = KEPT;
         loop {
-            tokio::time::sleep(KEPT).await;
+            tokio::time::sleep(wait).await;
             let Some(shared) = shared.upgrade() else { return };
             let mut gone = Vec::new();
-            {
-                let mut shelf = shared.shelf();
-                while shelf.idle.len() > RESTING && shelf.idle[0].1.elapsed() >= KEPT {
-                    gone.push(shelf.idle.remove(0).0);
-                    shelf.open -= 1;
-                }
-                shelf.is_swept = shelf.idle.len() > RESTING;
+            let mut shelf = shared.shelf();
+            while shelf.idle.len() > RESTING && shelf.idle[0].1.elapsed() >= KEPT {
+                gone.push(shelf.idle.remove(0).0);
+                shelf.open -= 1;
             }
+            shelf.is_swept = shelf.idle.len() > RESTING;
+            let is_over = !shelf.is_swept;
+            wait = shelf.idle.first().map_or(KEPT, |(_, since)| KEPT.saturating_sub(since.elapsed()));
+            drop(shelf);
             gone.into_iter().for_each(|conn| shared.let_go(conn));
-            if !shared.shelf().is_swept {
+            if is_over {
                 return;
             }
         }

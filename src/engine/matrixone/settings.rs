@@ -278,6 +278,14 @@ mod tests {
     }
 
     #[test]
+    fn certificates_that_cannot_be_read_are_said_with_the_setting_that_names_them() {
+        let mut settings = config::Config::default().matrixone;
+        (settings.tls, settings.tls_ca_file) = (Tls::Required, "/nowhere/ca.pem".to_owned());
+        let error = Settings::with_password(&settings, "mysql://u@h/d", Secret::default()).unwrap_err();
+        assert!(error.message.contains("/nowhere/ca.pem") && error.message.contains("tls_ca_file"), "{error}");
+    }
+
+    #[test]
     fn no_refusal_and_no_debug_output_shows_the_password() {
         for url in [
             "mysql://u:hunter2@",
