@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use mysql_async::prelude::FromValue;
 use mysql_async::{Row, Value};
 use roaring::RoaringBitmap;
 
@@ -185,19 +186,29 @@ impl<'s> Reader<'s> {
     }
 }
 
-fn stored(found: Row) -> Result<(u32, Stored)> {
-    let (vid, first, terms, memory, version, salt, canonical): Columns = row(found)?;
-    let whole = match (salt, canonical) {
+/// Of the columns [`sql::STORED`], whatever stands behind them.
+fn stored(mut found: Row) -> Result<(u32, Stored)> {
+    let whole = match (take::<Vec<u8>>(&mut found, "salt")?, take::<Vec<u8>>(&mut found, "canonical")?) {
         (Some(salt), Some(canonical)) => {
             let salt = salt.try_into().map_err(|_| damaged("a salt cannot be read"))?;
             Some((Salt(salt), canonical))
         }
         _ => None,
     };
-    Ok((vid, Stored { first, terms, memory: memory.parse()?, version: version.parse()?, whole }))
+    let (memory, version) =
+        (need::<String>(&mut found, "memory")?.parse()?, need::<String>(&mut found, "version")?.parse()?);
+    let stored = Stored { first: need(&mut found, "first")?, terms: need(&mut found, "len")?, memory, version, whole };
+    Ok((need(&mut found, "vid")?, stored))
 }
 
-type Columns = (u32, u32, u32, String, String, Option<Vec<u8>>, Option<Vec<u8>>);
+fn take<T: FromValue>(found: &mut Row, column: &str) -> Result<Option<T>> {
+    let taken = found.take_opt::<Option<T>, _>(column);
+    taken.and_then(Result::ok).ok_or_else(|| damaged("a version's row cannot be read"))
+}
+
+fn need<T: FromValue>(found: &mut Row, column: &str) -> Result<T> {
+    take(found, column)?.ok_or_else(|| damaged("a version's row has a hole"))
+}
 
 impl Places for Reader<'_> {
     fn place(&self, number: u32) -> Result<Place> {
