@@ -66,7 +66,9 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
             let line = |entry: &SnapshotEntry| {
                 let (name, live) = (&entry.snapshot.name, plural(entry.snapshot.live, "memory", "memories"));
                 let commit = style.paint(Paint::Yellow, &entry.snapshot.commit.to_string()[..8]);
-                format!("{did} snapshot {}, at {commit}: {live}.\n", style.paint(Paint::Green, name.as_str()))
+                let made =
+                    format!("{did} snapshot {}, at {commit}: {live}.\n", style.paint(Paint::Green, name.as_str()));
+                if entry.native == Some(false) { made + &style.dim(ALONE) } else { made }
             };
             let mut said: String = done.snapshots.iter().map(line).collect();
             if is_deletion {
@@ -80,6 +82,10 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     )?;
     Ok(Exit::Ok)
 }
+
+/// Of a snapshot behind which the server keeps none of its own.
+const ALONE: &str = "Memoria alone keeps it: the server has no snapshot of its own of it, since the\n\
+    account has no room for one, or since no branch stands there any more.\n";
 
 async fn list(place: Where, limit: u32, out: &Out) -> Result<Exit> {
     if place.at.is_some() {
@@ -112,6 +118,9 @@ fn as_json(snapshots: &Snapshots) -> Value {
     let one = |entry: &SnapshotEntry| {
         let mut fields = json::name(&entry.snapshot);
         fields.insert("since".to_owned(), json::counts(&entry.since));
+        if let Some(native) = entry.native {
+            fields.insert("native".to_owned(), Value::Bool(native));
+        }
         Value::Object(fields)
     };
     json!({

@@ -73,6 +73,7 @@ impl Engine for Any {
         fn scan(&self, at: &At, filter: &Filter, start: u64, limit: u32) -> Result<Scan>;
         fn find(&self, prefix: &str) -> Result<MemoryId>;
         fn short_lens(&self, ids: &[MemoryId]) -> Result<Vec<u8>>;
+        fn native(&self, snapshot: &Name) -> Result<Option<bool>>;
         fn names(&self, wanted: Names) -> Result<Vec<Ref>>;
         fn erase(&self, op: OpId, erase: Erase) -> Result<Erased>;
         fn compact(&self, before: Time) -> Result<Compacted>;

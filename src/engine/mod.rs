@@ -135,6 +135,10 @@ pub trait Engine: Send + Sync + 'static {
     /// Every branch and snapshot, by name.
     fn names(&self, wanted: Names) -> impl Future<Output = Result<Vec<Ref>>> + Send;
 
+    /// Whether a database server keeps a snapshot of its own behind this one; `None` where there is no server. Nothing
+    /// depends on it: it is for those who administer the server.
+    fn native(&self, snapshot: &Name) -> impl Future<Output = Result<Option<bool>>> + Send;
+
     /// Takes memories out of every branch and their bytes out of every version and file. Durable, and the bytes gone,
     /// once `Ok`. The same operation again returns the first results.
     fn erase(&self, op: OpId, erase: Erase) -> impl Future<Output = Result<Erased>> + Send;

@@ -12,6 +12,7 @@ impl<E: Engine> Service<E> {
     /// Durable once it returns `Ok`.
     pub async fn snapshots(&self, caller: &Caller, ask: Snapshot) -> Result<Snapshots> {
         let is_list = matches!(ask, Snapshot::List { .. });
+        let is_new = matches!(ask, Snapshot::Create { .. });
         let (refs, total, branch) = match ask {
             Snapshot::List { branch, page } => {
                 let mut refs = self.known_snapshots(Names::Living).await?;
@@ -45,7 +46,8 @@ impl<E: Engine> Service<E> {
         for snapshot in refs {
             // Only a list is looked through for what has changed since.
             let since = if is_list { self.since(&snapshot, &branch).await? } else { Counts::default() };
-            snapshots.push(SnapshotEntry { snapshot, since });
+            let native = if is_new { self.engine.native(&snapshot.name).await? } else { None };
+            snapshots.push(SnapshotEntry { snapshot, since, native });
         }
         Ok(Snapshots { snapshots, total, branch })
     }

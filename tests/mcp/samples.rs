@@ -79,7 +79,11 @@ pub fn branches() -> Branches {
 
 pub fn snapshots() -> Snapshots {
     let snapshot = of("nightly", NameKind::Snapshot, Some("before the import"));
-    Snapshots { snapshots: vec![SnapshotEntry { snapshot, since: counts(5, 1, 0) }], total: 3, branch: name("main") }
+    Snapshots {
+        snapshots: vec![SnapshotEntry { snapshot, since: counts(5, 1, 0), native: None }],
+        total: 3,
+        branch: name("main"),
+    }
 }
 
 pub fn diffed() -> Diffed {

@@ -326,6 +326,10 @@ impl Engine for Embedded {
         self.blocking(move |store| naming::names(&store.view()?, wanted)).await
     }
 
+    async fn native(&self, _snapshot: &Name) -> Result<Option<bool>> {
+        Ok(None)
+    }
+
     async fn erase(&self, op: OpId, erase: Erase) -> Result<Erased> {
         self.exclusive(move |store| erase::erase(store, op, &erase)).await
     }

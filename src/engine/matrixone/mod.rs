@@ -229,6 +229,13 @@ impl Engine for MatrixOne {
         self.blocking(move |store| store.reading(|reader| naming::names(reader, wanted))).await
     }
 
+    async fn native(&self, snapshot: &Name) -> Result<Option<bool>> {
+        let name = snapshot.clone();
+        let is_there =
+            move |reader: &truth::Reader| Ok(Some(reader.first(sql::NATIVE_OF, vec![name.as_str().into()])?.is_some()));
+        self.blocking(move |store| store.reading(is_there)).await
+    }
+
     async fn erase(&self, op: OpId, erase: Erase) -> Result<Erased> {
         self.blocking(move |store| store.erase(op, &erase)).await
     }

@@ -56,6 +56,9 @@ pub fn branches(asked: &Asked, branches: &Branches) -> Reply {
     Reply { text, structured }
 }
 
+/// Of a snapshot behind which the server keeps none of its own.
+const ALONE: &str = " Memoria alone keeps it: the server has no snapshot of its own of it.";
+
 pub fn snapshots(asked: &Asked, snapshots: &Snapshots) -> Reply {
     let mut room = Room::new();
     let fit = snapshots.snapshots.iter().take_while(|entry| room.take_lines(entry.snapshot.note.as_deref())).count();
@@ -65,11 +68,12 @@ pub fn snapshots(asked: &Asked, snapshots: &Snapshots) -> Reply {
     let text = match (asked.naming, first) {
         (Naming::Creates, Some(snapshot)) => format!(
             "Snapshot {name} names the state of {} at commit {}. memory_diff with source {} and against {name} shows \
-             what changed since; memory_rollback with name {name} goes back to it.",
+             what changed since; memory_rollback with name {name} goes back to it.{aside}",
             counted(snapshot.live as usize, ""),
             short(snapshot.commit),
             snapshots.branch,
             name = snapshot.name,
+            aside = if shown[0].native == Some(false) { ALONE } else { "" },
         ),
         (Naming::Restores, Some(snapshot)) => {
             format!("Snapshot {} is back, with {}.", snapshot.name, counted(snapshot.live as usize, ""))

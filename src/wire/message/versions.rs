@@ -263,6 +263,9 @@ pub struct SnapshotEntry {
     pub snapshot: Ref,
     /// From the snapshot to the branch; of a list only.
     pub since: Counts,
+    /// Whether the database server keeps a snapshot of its own behind it; of one that was just made, where there is a
+    /// server.
+    pub native: Option<bool>,
 }
 
 /// A memory in two states; not live where `None`, or erased since.
