@@ -9,7 +9,11 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("bin", &["cli", "client", "daemon", "embed::child", "paths", "config"]),
     // `embed::install` fetches in the process of the person who asks, with that person's proxies and settings.
-    ("cli", &["client", "wire::message", "wire::limits", "embed::install", "model", "paths", "config"]),
+    // `engine::matrixone` is asked by `doctor`, which must find out why the daemon cannot.
+    (
+        "cli",
+        &["client", "wire::message", "wire::limits", "embed::install", "engine::matrixone", "model", "paths", "config"],
+    ),
     ("client", &["wire", "model", "paths", "config"]),
     // Of `engine` dispatch.rs knows how it is opened; it reads and writes through the verbs alone.
     ("daemon", &["wire", "mcp", "service", "engine", "embed", "model", "paths", "config"]),

@@ -15,6 +15,7 @@ mod config;
 mod correct;
 mod demo;
 mod diff;
+mod doctor;
 mod exit;
 mod export;
 mod graph;
@@ -126,6 +127,10 @@ enum Command {
     /// Show how the daemon is: memory, store, sessions, last error
     #[command(after_help = "Examples:\n  memoria status\n  memoria status --json")]
     Status,
+    /// Look for what is missing on this machine and on a shared server
+    #[command(after_help = "Examples:\n  memoria doctor\n  memoria doctor --json\n\n\
+        It says what to do, and mends nothing. It needs no daemon.")]
+    Doctor,
     Logs(logs::Args),
     /// Start the daemon and wait until it is ready
     #[command(after_help = "Example:\n  memoria start\n\nAgents start it by themselves; \
@@ -207,6 +212,7 @@ async fn talk(command: Command, out: &Out) -> Result<Exit> {
         Command::Import(args) => import::run(args, out).await,
         Command::Export(args) => export::run(args, out).await,
         Command::Status => status::run(out).await,
+        Command::Doctor => doctor::run(out).await,
         Command::Start => start::run(out).await,
         Command::Stop => stop::run(out).await,
         Command::Restart(args) => restart::run(&args, out).await,

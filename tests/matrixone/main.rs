@@ -8,6 +8,8 @@ mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "doctor.rs"]
+mod matrixone_doctor;
 #[path = "faults.rs"]
 mod matrixone_faults;
 #[path = "laws.rs"]

@@ -5,6 +5,7 @@
 //! `truth` is what a request reads of history, `own` and `write` what a transaction does, `live` branches' tables.
 
 mod commits;
+pub mod doctor;
 pub mod fault;
 mod filter;
 mod live;

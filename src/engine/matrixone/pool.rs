@@ -290,13 +290,14 @@ impl Shared {
             let sql = sql.to_owned();
             move |cause| (sql, cause)
         };
-        let mut conn = match Conn::new(self.options(Some(&self.settings.database))).await {
+        let database = Some(&*self.settings.database).filter(|name| !name.is_empty());
+        let mut conn = match Conn::new(self.options(database)).await {
             Err(Cause::Server(said)) if said.code == NO_DATABASE => {
                 let create = sql::create_database(&self.settings.database);
                 let mut conn = Conn::new(self.options(None)).await.map_err(at("connect"))?;
                 conn.query_drop(&create).await.map_err(at(&create))?;
                 conn.disconnect().await.map_err(at("disconnect"))?;
-                Conn::new(self.options(Some(&self.settings.database))).await
+                Conn::new(self.options(database)).await
             }
             other => other,
         }

@@ -122,6 +122,11 @@ impl Settings {
         format!("{}/{}", self.address(), self.database)
     }
 
+    /// Whether it is this machine.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.host)
+    }
+
     /// `host:port`, as people are told.
     pub fn address(&self) -> String {
         if self.host.contains(':') {

@@ -17,6 +17,7 @@ pub const SET_UP: [&str; 2] = ["set session transaction_isolation='READ-COMMITTE
 pub fn create_database(database: &str) -> String {
     format!("create database if not exists `{database}`")
 }
+
 // ---- The tables (schema.rs) ----
 
 // Ids stand as lower-case hex in `varchar`: a comparison with a `binary` column is cast to text and reads the whole
@@ -236,4 +237,50 @@ pub fn delete_words(vids: &[u32]) -> String {
 
 pub fn delete_sessions(vids: &[u32]) -> String {
     format!("delete from sessions where vid in ({})", numbers(vids.iter().copied()))
+}
+
+// ---- What the server can do and lets us do (doctor.rs); `name` is generated ----
+
+pub const VERSION: &str = "select version()";
+pub const DATABASES_NAMED: &str = "select count(*) from information_schema.schemata where schema_name = ?";
+/// Milliseconds since 1970.
+pub const CLOCK: &str = "select cast(unix_timestamp(now(6)) * 1000 as signed)";
+pub const SNAPSHOTS_THERE: &str = "select count(*) from mo_catalog.mo_snapshots where kind = 'user'";
+
+pub fn drop_database(name: &str) -> String {
+    format!("drop database if exists `{name}`")
+}
+
+/// A table as ours are, two rows in it, and what must be found there; in `database`.
+pub fn probe_table(database: &str, name: &str) -> [String; 2] {
+    [
+        format!("create table `{database}`.{name} (id bigint primary key, words varchar(65535), e vecf32(3))"),
+        format!("insert into `{database}`.{name} values (1, 'left wing', '[1,0,0]'), (2, 'right wing', '[0,1,0]')"),
+    ]
+}
+
+pub fn probe_vectors(database: &str, name: &str) -> String {
+    format!("select id from `{database}`.{name} where e is not null order by cosine_distance(e, '[0,1,0.1]') limit 1")
+}
+
+pub fn probe_full_text(database: &str, name: &str) -> [String; 2] {
+    [
+        format!("create fulltext index probe on `{database}`.{name} (words)"),
+        format!("select id from `{database}`.{name} where match(words) against('right' in boolean mode)"),
+    ]
+}
+
+pub fn probe_branch(database: &str, name: &str) -> [String; 2] {
+    [
+        format!("data branch create table `{database}`.{name}_branch from `{database}`.{name}"),
+        format!("data branch delete table `{database}`.{name}_branch"),
+    ]
+}
+
+pub fn probe_snapshot(database: &str, name: &str) -> [String; 2] {
+    [format!("create snapshot {name} for table `{database}` {name}"), format!("drop snapshot if exists {name}")]
+}
+
+pub fn drop_probe(database: &str, name: &str) -> String {
+    format!("drop table if exists `{database}`.{name}")
 }
