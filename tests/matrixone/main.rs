@@ -20,3 +20,5 @@ mod matrixone_pool;
 mod matrixone_skipped;
 #[path = "tls.rs"]
 mod matrixone_tls;
+#[path = "weather.rs"]
+mod matrixone_weather;

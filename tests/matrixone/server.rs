@@ -13,6 +13,12 @@ pub fn url() -> Option<String> {
     std::env::var("MEMORIA_TEST_MATRIXONE_URL").ok().map(|url| url.trim_end_matches('/').to_owned())
 }
 
+/// Its port, on this machine.
+pub fn port() -> u16 {
+    let url = url().unwrap_or_default();
+    url.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(6001)
+}
+
 /// As the daemon has it.
 pub fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().max_blocking_threads(16).build().unwrap()
@@ -50,6 +56,11 @@ impl Database {
     /// One more daemon's engine over it.
     pub fn engine(&self) -> MatrixOne {
         MatrixOne::open(&self.settings, driving())
+    }
+
+    /// The same through another port of this machine.
+    pub fn engine_through(&self, port: u16) -> MatrixOne {
+        MatrixOne::open(&Settings { port, ..self.settings.clone() }, driving())
     }
 
     /// Connections to it, for statements of the test's own.

@@ -183,7 +183,8 @@ impl Engine for MatrixOne {
 
     async fn history(&self, at: &At, filter: &CommitFilter, walk: Walk, page: Page) -> Result<(Vec<CommitEntry>, u32)> {
         let (at, filter) = (at.clone(), filter.clone());
-        self.blocking(move |store| store.reading(|reader| listing::history(reader, &at, &filter, walk, page))).await
+        self.blocking(move |store| store.reading_long(|reader| listing::history(reader, &at, &filter, walk, page)))
+            .await
     }
 
     async fn entries(&self, ids: &[CommitId]) -> Result<Vec<CommitEntry>> {
@@ -192,18 +193,19 @@ impl Engine for MatrixOne {
     }
 
     async fn commit(&self, id: CommitId) -> Result<Commit> {
-        let whole = move |store: &Store| store.reading(|reader| Ok(listing::whole(reader, number_of(reader, id)?)?.1));
+        let whole =
+            move |store: &Store| store.reading_long(|reader| Ok(listing::whole(reader, number_of(reader, id)?)?.1));
         self.blocking(whole).await
     }
 
     async fn diff(&self, from: &At, to: &At, filter: &Filter, page: Page) -> Result<Diff> {
         let (from, to, filter) = (from.clone(), to.clone(), filter.clone());
-        self.blocking(move |store| store.reading(|reader| diff::diff(reader, &from, &to, &filter, page))).await
+        self.blocking(move |store| store.reading_long(|reader| diff::diff(reader, &from, &to, &filter, page))).await
     }
 
     async fn plan(&self, at: &At, plan: &Plan, page: Page) -> Result<Planned> {
         let (at, plan) = (at.clone(), plan.clone());
-        self.blocking(move |store| store.reading(|reader| Ok(work_out(reader, &at, &plan, page)?.planned))).await
+        self.blocking(move |store| store.reading_long(|reader| Ok(work_out(reader, &at, &plan, page)?.planned))).await
     }
 
     async fn pending(&self, branch: &Name) -> Result<Option<Pending>> {

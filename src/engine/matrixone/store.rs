@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::commits::Commits;
 use super::pool::Pool;
@@ -20,6 +21,8 @@ use crate::error::{Error, Result};
 use crate::model::id::hex;
 use crate::model::{Kind, Name, OpId, Revision, StoreStatus, Time};
 
+/// For work whose length goes with the store's, such as a wide merge.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How long a reply is kept that nobody acknowledges.
 const REPLY_KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// Old replies that become marks at a time.
@@ -58,6 +61,21 @@ impl Store {
             let upheavals = self.look(session)?;
             ask(&Reader::new(self, session, upheavals))
         })
+    }
+
+    /// The same for what may take minutes on a large store.
+    pub fn reading_long<T>(&self, ask: impl Fn(&Reader) -> Result<T>) -> Result<T> {
+        self.patient()?.read(|session| {
+            let upheavals = self.look(session)?;
+            ask(&Reader::new(self, session, upheavals))
+        })
+    }
+
+    /// Connections for what may take minutes. Whether the server is there at all is seen within the usual deadline.
+    pub fn patient(&self) -> Result<Pool> {
+        self.ready()?;
+        self.pool.read(|session| self.look(session))?;
+        Ok(self.pool.within(PATIENCE))
     }
 
     /// The first time, the tables are made or brought up to date.

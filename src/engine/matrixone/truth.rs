@@ -22,6 +22,8 @@ use crate::model::{CommitId, Filter, MemoryId, Name, Salt, Time, VersionId};
 
 /// Commits that are read at once: whoever asks for one mostly goes on to those before it.
 const READ_AHEAD: u32 = 64;
+/// Memories whose versions are asked for in one statement, which looks at one column of all versions.
+const MEMORIES_AT_ONCE: usize = 5_000;
 /// Wide commits' changes that are read at once: each may name a million versions.
 const WIDES_AT_ONCE: u32 = 4;
 
@@ -344,6 +346,18 @@ impl Past for Reader<'_> {
 
     fn memory_numbers(&self, vids: &RoaringBitmap) -> Result<Vec<u32>> {
         self.column("vid, first", vids, row)
+    }
+
+    fn versions_of(&self, memories: &RoaringBitmap, vids: &RoaringBitmap) -> Result<Vec<(u32, u32)>> {
+        let (mut found, memories) = (Vec::new(), memories.iter().collect::<Vec<u32>>());
+        for some in memories.chunks(MEMORIES_AT_ONCE) {
+            let asked = sql::versions_of("first, vid", &format!("first in ({})", sql::numbers(some.iter().copied())));
+            for of in self.with(|session| session.text_rows(&asked))? {
+                found.push(row::<(u32, u32)>(of)?);
+            }
+        }
+        found.retain(|(_, vid)| vids.contains(*vid));
+        Ok(found)
     }
 
     fn ids(&self, memories: &[u32]) -> Result<Vec<MemoryId>> {

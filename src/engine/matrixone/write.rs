@@ -21,10 +21,23 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lexical::Words;
 use crate::model::{Applied, Name, NameKind, OpId, Time, Work, Write};
 
+/// A write of so many changes is over within the usual deadline.
+const SHORT_CHANGES_MAX: usize = 200;
+
 /// A write that waits.
 pub struct Order {
     pub op: OpId,
     pub write: Write,
+}
+
+impl Order {
+    /// Whether it may take longer than a request has: a plan of a whole branch, an import, a new branch's table.
+    fn is_long(&self) -> bool {
+        match &self.write.work {
+            Work::Plan(_) => true,
+            Work::Changes(changes) => changes.len() > SHORT_CHANGES_MAX || !self.write.names.is_empty(),
+        }
+    }
 }
 
 /// What a transaction leaves to be done once it is durable.
@@ -44,8 +57,10 @@ impl Store {
     pub fn serve(&self, orders: &[Order]) -> Vec<Result<Applied>> {
         let acknowledged = mem::take(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner));
         let natives: Vec<Native> = orders.iter().flat_map(|order| self.natives_for(order.op, &order.write)).collect();
-        let served = self.ready().and_then(|()| {
-            self.pool.write(|session| {
+        let is_long = orders.iter().any(|order| order.is_long());
+        let pool = if is_long { self.patient() } else { self.ready().map(|()| self.pool.clone()) };
+        let served = pool.and_then(|pool| {
+            pool.write(|session| {
                 let found = session.first(sql::LOCK, vec![])?.ok_or_else(|| damaged("`meta` is empty"))?;
                 let (next_vid, next_commit, upheavals): (u32, u32, u64) = row(found)?;
                 self.know(session, upheavals)?;
