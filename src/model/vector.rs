@@ -70,6 +70,31 @@ pub struct Space {
     pub dims: u16,
 }
 
+impl Space {
+    /// Whether there can be such a space.
+    pub fn check_dims(&self) -> Result<()> {
+        if (1..=DIMS_MAX).contains(&self.dims) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("vectors have 1 to {DIMS_MAX} dimensions, not {}", self.dims)))
+    }
+
+    /// Whether a vector can be one of this space.
+    pub fn check(&self, vector: &[f32]) -> Result<()> {
+        let Self { model, dims } = self;
+        if vector.len() != usize::from(*dims) {
+            return Err(Error::invalid(format!(
+                "a vector of {model} has {dims} numbers, and this one has {}: the model does not make what it says",
+                vector.len()
+            )));
+        }
+        if !vector.iter().all(|number| number.is_finite()) {
+            return Err(Error::invalid(format!("a vector of {model} has a number that is none: the model is broken")));
+        }
+        Ok(())
+    }
+}
+
 /// How the cosines of a model are read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calibration {

@@ -42,12 +42,17 @@ pub fn change(session: &mut Session, table: u32, delta: &Delta) -> Result<()> {
     Ok(())
 }
 
-/// A table that holds a state, made of the nearest of those there are.
-pub fn make(session: &mut Session, state: &RoaringBitmap, nearest: (u32, &RoaringBitmap)) -> Result<u32> {
+/// A number for a new table, given to nobody else.
+pub fn next_table(session: &mut Session) -> Result<u32> {
     session.run(sql::TAKE_TABLE, vec![])?;
     let row = session.first(sql::NEXT_TABLE, vec![])?.ok_or_else(|| damaged("`meta` is empty"))?;
     let (next,): (u32,) = super::row(row)?;
-    let table = next - 1;
+    Ok(next - 1)
+}
+
+/// A table that holds a state, made of the nearest of those there are.
+pub fn make(session: &mut Session, state: &RoaringBitmap, nearest: (u32, &RoaringBitmap)) -> Result<u32> {
+    let table = next_table(session)?;
     let (source, held) = nearest;
     session.text(&sql::branch_live(table, source))?;
     change(session, table, &Delta { added: state - held, removed: held - state })?;

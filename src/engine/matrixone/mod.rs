@@ -4,12 +4,14 @@
 //! `settings`, `pool`, `session` and `fault` are the way to the server, `sql` every statement, `schema` the tables;
 //! `truth` is what a request reads of history, `own` and `write` what a transaction does, `live` branches' tables.
 
+mod candidates;
 mod commits;
 pub mod doctor;
 pub mod fault;
 mod filter;
 mod live;
 mod natives;
+mod nearest;
 mod own;
 pub mod pool;
 mod postings;
@@ -22,6 +24,8 @@ mod sql;
 mod store;
 mod truth;
 mod upkeep;
+mod vectors;
+mod within;
 mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -266,6 +270,7 @@ impl Engine for MatrixOne {
     async fn rest(&self) -> Result<()> {
         self.store.states.rest();
         self.store.commits.rest();
+        self.store.vectors.rest();
         self.blocking(Store::tidy).await
     }
 }

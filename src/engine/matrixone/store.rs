@@ -9,6 +9,7 @@ use super::commits::Commits;
 use super::pool::Pool;
 use super::session::Session;
 use super::truth::Reader;
+use super::vectors::Known;
 use super::{put, row, schema, sql};
 use crate::clock;
 use crate::engine::At;
@@ -33,6 +34,7 @@ pub struct Store {
     pub pool: Pool,
     pub states: States,
     pub commits: Commits,
+    pub vectors: Known,
     /// Operations whose stored replies can go with the next write.
     pub acknowledged: Mutex<Vec<OpId>>,
     /// How often history had been changed when it was last looked at; 0 before that.
@@ -48,6 +50,7 @@ impl Store {
             pool,
             states: States::default(),
             commits: Commits::default(),
+            vectors: Known::default(),
             acknowledged: Mutex::default(),
             upheavals: AtomicU64::new(0),
             looking: Mutex::default(),

@@ -19,7 +19,6 @@ use roaring::RoaringBitmap;
 
 use super::index::Watermark;
 use crate::error::{Error, Result};
-use crate::model::vector::DIMS_MAX;
 use crate::model::{Asked, Embedding, ModelId, Space, VersionId};
 
 pub use asking::Asking;
@@ -81,16 +80,14 @@ impl Vectors {
         vectors: &[Embedding],
         truth: impl FnOnce() -> Result<V>,
     ) -> Result<()> {
-        if !(1..=DIMS_MAX).contains(&space.dims) {
-            return Err(Error::invalid(format!("vectors have 1 to {DIMS_MAX} dimensions, not {}", space.dims)));
-        }
-        vectors.iter().try_for_each(|embedding| check(space, &embedding.vector))?;
+        space.check_dims()?;
+        vectors.iter().try_for_each(|embedding| space.check(&embedding.vector))?;
         if vectors.is_empty() { Ok(()) } else { self.shelf_or_new(space)?.add(vectors, truth) }
     }
 
     /// A question to a state; `None` where the space has no vectors.
     pub fn ask(&self, state: &RoaringBitmap, asked: &Asked) -> Result<Option<Asking>> {
-        check(&asked.space, &asked.vector)?;
+        asked.space.check(&asked.vector)?;
         Ok(self.shelf(&asked.space).map(|shelf| Asking::of(shelf, state, &asked.vector)))
     }
 
@@ -179,21 +176,6 @@ impl Vectors {
     fn shelves_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<Shelf>>> {
         self.shelves.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-/// Whether a vector can be one of this space.
-fn check(space: &Space, vector: &[f32]) -> Result<()> {
-    let Space { model, dims } = space;
-    if vector.len() != usize::from(*dims) {
-        return Err(Error::invalid(format!(
-            "a vector of {model} has {dims} numbers, and this one has {}: the model does not make what it says",
-            vector.len()
-        )));
-    }
-    if !vector.iter().all(|number| number.is_finite()) {
-        return Err(Error::invalid(format!("a vector of {model} has a number that is none: the model is broken")));
-    }
-    Ok(())
 }
 
 /// The beginning of the model's id, for people, and a hash of all of it and of the dimensions.
