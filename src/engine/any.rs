@@ -1,8 +1,8 @@
 //! The engine that serves, whichever was chosen: each method is handed on as it is, without a box. It decides nothing.
 
-use super::copy::{Cut, Giver, Portion, Table};
-use super::embedded::Embedded;
-use super::matrixone::MatrixOne;
+use super::copy::{Cut, Giver, Portion, Standing, Table, Taker};
+use super::embedded::{self, Embedded};
+use super::matrixone::{self, MatrixOne};
 use super::{At, Engine, Erase, Names};
 use crate::error::Result;
 use crate::model::{
@@ -19,12 +19,20 @@ pub enum Any {
     MatrixOne(MatrixOne),
 }
 
+/// A store of either engine that comes to be from another's rows.
+pub enum Incoming {
+    /// In a file of this machine.
+    Embedded(embedded::Incoming),
+    /// In a database.
+    MatrixOne(matrixone::Incoming),
+}
+
 macro_rules! handed_on {
     ($(fn $method:ident(&self $(, $argument:ident: $type:ty)* $(,)?) -> $answer:ty;)*) => {
         $(async fn $method(&self $(, $argument: $type)*) -> $answer {
             match self {
-                Self::Embedded(engine) => engine.$method($($argument),*).await,
-                Self::MatrixOne(engine) => engine.$method($($argument),*).await,
+                Self::Embedded(one) => one.$method($($argument),*).await,
+                Self::MatrixOne(one) => one.$method($($argument),*).await,
             }
         })*
     };
@@ -81,5 +89,29 @@ impl Engine for Any {
         fn verify(&self) -> Result<Vec<Check>>;
         fn status(&self, now: Time) -> Result<StoreStatus>;
         fn rest(&self) -> Result<()>;
+    }
+}
+
+impl Giver for Any {
+    handed_on! {
+        fn cut(&self) -> Result<Cut>;
+        fn give(&self, cut: &Cut, table: Table, after: &[u8]) -> Result<Portion>;
+    }
+}
+
+impl Giver for Incoming {
+    handed_on! {
+        fn cut(&self) -> Result<Cut>;
+        fn give(&self, cut: &Cut, table: Table, after: &[u8]) -> Result<Portion>;
+    }
+}
+
+impl Taker for Incoming {
+    handed_on! {
+        fn standing(&self) -> Result<Option<Standing>>;
+        fn begin(&self, standing: &Standing) -> Result<()>;
+        fn take(&self, portion: Portion, from_scratch: bool, then: &Standing) -> Result<()>;
+        fn seal(&self, standing: &Standing) -> Result<()>;
+        fn abandon(&self) -> Result<()>;
     }
 }

@@ -4,69 +4,15 @@
 use std::path::Path;
 
 use memoria::clock;
-use memoria::engine::conformance::samples::{memory, op, write};
+use memoria::engine::conformance::samples::{memory, op};
 use memoria::engine::copy::{Agreement, Cut, Giver, Portion, Stage, Standing, Table, Taker, agreement, carry};
 use memoria::engine::embedded::{Embedded, Incoming};
 use memoria::engine::{Engine, Erase};
 use memoria::error::{Error, ErrorKind, Result};
-use memoria::model::{
-    Author, Change, Expect, Memory, Name, NameChange, NameKind, Plan, Revision, Rule, SessionId, Verb, Work, Write,
-};
+use memoria::model::{Author, Name, Revision, SessionId};
 
+use crate::eventful::{correct, eventful, store};
 use crate::{CACHE_BYTES, Rng, open, rounds, runtime, seed};
-
-fn name(name: &str) -> Name {
-    name.parse().unwrap()
-}
-
-async fn apply(engine: &Embedded, branch: &str, work: Work) {
-    engine.apply(op(), Write { branch: name(branch), work, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
-}
-
-async fn store(engine: &Embedded, branch: &str, memories: &[Memory]) {
-    apply(engine, branch, Work::Changes(memories.iter().cloned().map(Change::Store).collect())).await;
-}
-
-async fn correct(engine: &Embedded, branch: &str, of: &Memory, text: &str) {
-    let memory = Memory { text: text.into(), ..of.clone() };
-    apply(engine, branch, Work::Changes(vec![Change::Replace { memory, expect: Expect::Live }])).await;
-}
-
-async fn named(engine: &Embedded, new: &str, kind: NameKind) {
-    let commit = engine.resolve(&Revision::Name(Name::main()), clock::now()).await.unwrap().commit;
-    let names = vec![NameChange::Create { name: name(new), kind, commit, note: Some("why".into()) }];
-    engine.apply(op(), Write { names, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
-}
-
-/// A store with one of everything: a wide commit, branches, a merge, one in progress, a deleted name, an erasure.
-async fn eventful(engine: &Embedded) -> Vec<Memory> {
-    let few: Vec<_> = (0..20).map(|n| memory(&format!("the rate limit of service {n} is {n}00 per minute"))).collect();
-    store(engine, "main", &few).await;
-    let many: Vec<_> = (0..5_000).map(|n| memory(&format!("imported note {n} about subject {}", n % 97))).collect();
-    store(engine, "main", &many).await;
-    named(engine, "idea", NameKind::Branch).await;
-    named(engine, "before", NameKind::Snapshot).await;
-    named(engine, "gone", NameKind::Branch).await;
-    correct(engine, "idea", &few[0], "the rate limit of service 0 is 50").await;
-    correct(engine, "main", &few[1], "service 1 has no limit").await;
-    merge(engine, "idea").await;
-    named(engine, "clash", NameKind::Branch).await;
-    correct(engine, "clash", &few[2], "this here").await;
-    correct(engine, "main", &few[2], "that there").await;
-    merge(engine, "clash").await;
-    let gone = vec![NameChange::Delete { name: name("gone") }];
-    engine.apply(op(), Write { names: gone, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
-    let author = Author { agent: None, agent_version: None, session: SessionId::new("s").unwrap(), project: None };
-    let erase = Erase { ids: vec![few[3].id, many[7].id], author, note: None, at: clock::now() };
-    engine.erase(op(), erase).await.unwrap();
-    assert!(engine.pending(&Name::main()).await.unwrap().is_some(), "a merge waits");
-    few
-}
-
-async fn merge(engine: &Embedded, from: &str) {
-    let theirs = engine.resolve(&Revision::Name(name(from)), clock::now()).await.unwrap().commit;
-    apply(engine, "main", Work::Plan(Plan::Merge { theirs, rule: Rule::Fail, resolutions: vec![] })).await;
-}
 
 fn incoming(home: &Path) -> Incoming {
     Incoming::open(&home.join("memoria.redb"), CACHE_BYTES).unwrap()
@@ -83,7 +29,7 @@ fn a_copy_is_the_same_store_and_goes_on_as_the_first_would() {
     let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     runtime().block_on(async {
         let engine = open(old.path()).unwrap();
-        let few = eventful(&engine).await;
+        let few = eventful(&engine, 5_000).await;
         let mut stages = Vec::new();
         carry(&engine, &incoming(new.path()), |progress| {
             stages.push((progress.stage, progress.share));
@@ -116,7 +62,7 @@ fn a_copy_that_is_cut_short_anywhere_goes_on_and_takes_what_came_meanwhile() {
         let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         runtime().block_on(async {
             let engine = open(old.path()).unwrap();
-            eventful(&engine).await;
+            eventful(&engine, 5_000).await;
             let (mut cuts, mut left) = (0, rng.below(5));
             loop {
                 let done = carry(&engine, &incoming(new.path()), |_| match left.checked_sub(1) {

@@ -8,6 +8,8 @@ mod damage;
 mod disk_full;
 mod disks;
 mod erase;
+#[path = "../support/eventful.rs"]
+mod eventful;
 mod formats;
 mod laws;
 mod model;

@@ -2,12 +2,16 @@
 //! needs MatrixOne itself runs where MEMORIA_TEST_MATRIXONE_URL names one. `cargo test matrixone` selects all of it.
 #![cfg(target_os = "linux")]
 
+#[path = "../support/eventful.rs"]
+mod eventful;
 mod maria;
 mod proxy;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "copied.rs"]
+mod matrixone_copied;
 #[path = "doctor.rs"]
 mod matrixone_doctor;
 #[path = "faults.rs"]

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use memoria::engine::matrixone::MatrixOne;
 use memoria::engine::matrixone::pool::Pool;
 use memoria::engine::matrixone::settings::Settings;
+use memoria::engine::matrixone::{Incoming, MatrixOne};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Where the server is, if there is one: `mysql://user:password@host:port`.
@@ -61,6 +61,11 @@ impl Database {
     /// The same through another port of this machine.
     pub fn engine_through(&self, port: u16) -> MatrixOne {
         MatrixOne::open(&Settings { port, ..self.settings.clone() }, driving())
+    }
+
+    /// For a store that is moved here.
+    pub fn incoming(&self) -> Incoming {
+        Incoming::open(&self.settings, driving())
     }
 
     /// Connections to it, for statements of the test's own.

@@ -39,7 +39,10 @@ impl Digest {
             self.sum = self.sum.wrapping_add(u128::from_le_bytes(hash));
             self.rows += 1;
         }
-        (self.after, self.is_whole) = (portion.after, portion.is_last);
+        if !portion.after.is_empty() {
+            self.after = portion.after;
+        }
+        self.is_whole = portion.is_last;
         Ok(portion.share)
     }
 }

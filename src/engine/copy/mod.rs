@@ -85,7 +85,7 @@ pub struct Cut {
 pub struct Portion {
     pub table: Table,
     pub rows: Vec<Vec<u8>>,
-    /// Behind which the next portion begins. It means something to the giver only, and is never empty.
+    /// Behind which the next portion begins; empty where the table has no rows. It means something to the giver only.
     pub after: Vec<u8>,
     /// The table has no more.
     pub is_last: bool,
@@ -96,7 +96,7 @@ pub struct Portion {
 
 impl Portion {
     pub fn new(table: Table) -> Self {
-        Self { table, rows: Vec::new(), after: vec![0], is_last: true, share: 1.0, bytes: 0 }
+        Self { table, rows: Vec::new(), after: Vec::new(), is_last: true, share: 1.0, bytes: 0 }
     }
 
     /// Takes a row in, unless the portion is full: then there is another one.
@@ -191,7 +191,7 @@ impl Standing {
     /// After that portion.
     pub fn beyond(&self, portion: &Portion) -> (Self, Next) {
         let mut then = self.clone();
-        if !portion.rows.is_empty() {
+        if !portion.after.is_empty() {
             then.afters[self.table as usize].clone_from(&portion.after);
         }
         if !portion.is_last {

@@ -2,13 +2,16 @@
 //! are only caches of what never changes. This file is the way in: it hands each question to a thread that may block.
 //!
 //! `settings`, `pool`, `session` and `fault` are the way to the server, `sql` every statement, `schema` the tables;
-//! `truth` is what a request reads of history, `own` and `write` what a transaction does, `live` branches' tables.
+//! `truth` is what a request reads of history, `own` and `write` what a transaction does, `live` branches' tables;
+//! `give` and `incoming` are a whole store on its way to another place.
 
 mod candidates;
 mod commits;
 pub mod doctor;
 pub mod fault;
 mod filter;
+mod give;
+mod incoming;
 mod live;
 mod natives;
 mod nearest;
@@ -35,6 +38,7 @@ use mysql_async::{FromRowError, Row};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
+pub use self::incoming::Incoming;
 use self::pool::Pool;
 use self::settings::Settings;
 use self::store::Store;

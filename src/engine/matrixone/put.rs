@@ -13,14 +13,20 @@ use crate::model::id::hex;
 use crate::model::{Memory, Name, NameKind, OpId};
 
 /// Values of one statement at most: more make it slow to prepare.
-const VALUES_MAX: usize = 2_000;
-/// Columns of a version's row.
-const VERSION_VALUES: usize = 17;
+pub const VALUES_MAX: usize = 2_000;
+/// Columns of a version's row, and of a commit's.
+pub const VERSION_VALUES: usize = 17;
+pub const COMMIT_VALUES: usize = 9;
 
 /// A commit's row, with what people want to see of it in columns beside.
 pub fn commit(session: &mut Session, number: u32, row: &CommitRow) -> Result<()> {
+    session.run(sql::INSERT_COMMIT, commit_values(number, row)?.into()).map(drop)
+}
+
+/// In the order of the columns.
+pub fn commit_values(number: u32, row: &CommitRow) -> Result<[Value; COMMIT_VALUES]> {
     let bare = row.bare()?;
-    let values = vec![
+    Ok([
         number.into(),
         row.id().to_string().into(),
         row.place.parents[0].into(),
@@ -30,34 +36,46 @@ pub fn commit(session: &mut Session, number: u32, row: &CommitRow) -> Result<()>
         bare.author.agent.into(),
         bare.author.session.as_str().into(),
         row.encode().into(),
-    ];
-    session.run(sql::INSERT_COMMIT, values).map(drop)
+    ])
 }
 
 /// One more move of a name: its row and what it stands for now, by compare-and-swap. `live` is a branch's table.
 pub fn named(session: &mut Session, name: &Name, before: Option<&Move>, after: &Move, live: Option<u32>) -> Result<()> {
-    let (name, record, standing) = (Value::from(name.as_str()), after.encode(), &after.standing);
-    let stands = [
-        after.at.0.into(),
-        after.seq.into(),
-        record.clone().into(),
-        (standing.kind == NameKind::Snapshot).into(),
-        after.is_living().into(),
-        standing.number.into(),
-        live.into(),
-    ];
+    let record = after.encode();
     match before {
-        None => session.run(sql::INSERT_NAME, [name.clone()].into_iter().chain(stands).collect())?,
+        None => stands(session, name.as_str(), after, live)?,
         Some(before) => {
+            let name = Value::from(name.as_str());
+            let stands = standing_values(after, live);
             let on = [name.clone(), before.at.0.into(), before.seq.into()];
             let moved = session.run(sql::MOVE_NAME, stands.into_iter().chain(on).collect())?;
             if moved == 0 {
                 return Err(Error::internal("a name was moved behind the writer's back"));
             }
-            moved
         }
-    };
-    session.run(sql::INSERT_MOVE, vec![name, after.at.0.into(), after.seq.into(), record.into()]).map(drop)
+    }
+    session
+        .run(sql::INSERT_MOVE, vec![name.as_str().into(), after.at.0.into(), after.seq.into(), record.into()])
+        .map(drop)
+}
+
+/// Where a name stands that had no row.
+pub fn stands(session: &mut Session, name: &str, last: &Move, live: Option<u32>) -> Result<()> {
+    let values = [Value::from(name)].into_iter().chain(standing_values(last, live)).collect();
+    session.run(sql::INSERT_NAME, values).map(drop)
+}
+
+fn standing_values(last: &Move, live: Option<u32>) -> [Value; 7] {
+    let standing = &last.standing;
+    [
+        last.at.0.into(),
+        last.seq.into(),
+        last.encode().into(),
+        (standing.kind == NameKind::Snapshot).into(),
+        last.is_living().into(),
+        standing.number.into(),
+        live.into(),
+    ]
 }
 
 /// Which memories a narrow commit changed, by number.
@@ -105,7 +123,7 @@ pub fn versions(session: &mut Session, first_vid: u32, fresh: &[(u32, Fresh<Word
 }
 
 /// What a memory is searched and filtered by, in the order of [`sql::FACE`].
-fn face(memory: &Memory, len: u32) -> [Value; 11] {
+pub fn face(memory: &Memory, len: u32) -> [Value; 11] {
     [
         memory.id.to_string().into(),
         (memory.kind as u8).into(),

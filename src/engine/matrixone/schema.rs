@@ -6,7 +6,7 @@
 
 use super::pool::Pool;
 use super::session::Session;
-use super::{put, sql};
+use super::{incoming, put, sql};
 use crate::clock;
 use crate::engine::history::rows::{Body, CommitRow, Delta, Event, Move, Place, Standing, bitmap_bytes, damaged};
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::model::{Author, Commit, Name, NameKind, OpId, Protection, Salt, Sessi
 /// What this build reads and writes.
 pub const FORMAT: u32 = 1;
 /// Of the first branch table, which is `main`'s.
-const FIRST_TABLE: u32 = 1;
+pub const FIRST_TABLE: u32 = 1;
 
 /// What the store is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,12 @@ fn meta(session: &mut Session) -> Result<Option<Meta>> {
 /// `main` at the empty commit that every store begins with. Of several daemons that begin at once one is first, and
 /// the others find its rows.
 fn begin(session: &mut Session) -> Result<()> {
+    if incoming::standing(session)?.is_some() {
+        return Err(Error::unavailable(
+            "a store is being moved into this database: let `memoria move` finish, or give it up with `memoria move \
+             --to matrixone --abandon`",
+        ));
+    }
     let (store, at) = (Salt::random().0, clock::now());
     let taken = session.run(sql::INSERT_META, vec![FORMAT.into(), store.to_vec().into(), (FIRST_TABLE + 1).into()])?;
     if taken == 0 {

@@ -288,3 +288,49 @@ pub fn probe_snapshot(database: &str, name: &str) -> [String; 2] {
 pub fn drop_probe(database: &str, name: &str) -> String {
     format!("drop table if exists `{database}`.{name}")
 }
+
+// ---- Whole stores (give.rs, incoming.rs) ----
+
+pub const CUT: &str = "select store, next_vid, next_commit, upheavals from meta where id = 1";
+pub const VERSIONS_AFTER: &str = "select vid, first, len, memory, version, salt, canonical from versions \
+     where vid > ? and vid < ? order by vid limit ?";
+pub const COMMITS_AFTER: &str =
+    "select number, record from commits where number > ? and number < ? order by number limit ?";
+pub const WIDE_AFTER: &str = "select number, delta from wide where number > ? and number < ? order by number limit ?";
+pub const STATES_AFTER: &str =
+    "select number, state from states where number > ? and number < ? order by number limit ?";
+pub const COMMIT_ROW: &str = "select record from commits where number = ?";
+pub const TOUCHES_AFTER: &str = "select first, number from touches \
+     where number < ? and (first > ? or (first = ? and number > ?)) order by first, number limit ?";
+pub const MOVES_AFTER: &str = "select name, made_at, seq, record from moves \
+     where name > ? or (name = ? and (made_at > ? or (made_at = ? and seq > ?))) \
+     order by name, made_at, seq limit ?";
+pub const PENDING_AFTER: &str = "select branch, record from pending where branch > ? order by branch limit ?";
+pub const OPS_AFTER: &str = "select op, reply from ops where op > ? order by op limit ?";
+
+pub const HAS_MOVING: &str =
+    "select 1 from information_schema.tables where table_schema = database() and table_name = 'moving'";
+/// How far a store is that is being moved here. It is there only until the store is whole.
+pub const CREATE_MOVING: &str =
+    "create table if not exists moving (id tinyint unsigned primary key, standing longblob not null)";
+pub const MOVING: &str = "select standing from moving where id = 1";
+pub const LOCK_MOVING: &str = "select standing from moving where id = 1 for update";
+pub const INSERT_MOVING: &str = "insert into moving values (1, ?)";
+pub const UPDATE_MOVING: &str = "update moving set standing = ? where id = 1";
+pub const DROP_MOVING: &str = "drop table if exists moving";
+pub const LOCK_META: &str = "select next_vid, next_commit from meta where id = 1 for update";
+pub const DELETE_META: &str = "delete from meta";
+pub const WRITE_META: &str = "insert into meta values (1, ?, ?, ?, ?, ?, ?)";
+/// What rows stand in, beside `meta`.
+pub const ROW_TABLES: &[&str] = &[
+    "versions", "commits", "wide", "states", "touches", "names", "moves", "pending", "ops", "erased", "natives",
+    "words", "sessions",
+];
+/// The branches' tables that there are.
+pub const LIVE_TABLES: &str =
+    "select table_name from information_schema.tables where table_schema = database() and table_name like 'live\\_%'";
+
+/// Of one of [`ROW_TABLES`].
+pub fn empty(table: &str) -> String {
+    format!("delete from {table}")
+}

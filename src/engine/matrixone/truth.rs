@@ -38,7 +38,7 @@ pub struct Reader<'s> {
 }
 
 /// A version's row.
-struct Stored {
+pub(super) struct Stored {
     first: u32,
     terms: u32,
     memory: MemoryId,
@@ -48,7 +48,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn row(&self) -> VersionRow<'_> {
+    pub(super) fn row(&self) -> VersionRow<'_> {
         let Self { first, terms, memory, version, .. } = *self;
         match &self.whole {
             Some((salt, canonical)) => VersionRow::Whole { terms, first, salt: Salt(salt.0), canonical },
@@ -189,7 +189,7 @@ impl<'s> Reader<'s> {
 }
 
 /// Of the columns [`sql::STORED`], whatever stands behind them.
-fn stored(mut found: Row) -> Result<(u32, Stored)> {
+pub(super) fn stored(mut found: Row) -> Result<(u32, Stored)> {
     let whole = match (take::<Vec<u8>>(&mut found, "salt")?, take::<Vec<u8>>(&mut found, "canonical")?) {
         (Some(salt), Some(canonical)) => {
             let salt = salt.try_into().map_err(|_| damaged("a salt cannot be read"))?;

@@ -1,0 +1,61 @@
+//! A store in which everything has happened once, for those who copy stores. It checks nothing.
+
+use memoria::clock;
+use memoria::engine::conformance::samples::{memory, op, write};
+use memoria::engine::{Engine, Erase};
+use memoria::model::{
+    Author, Change, Expect, Memory, Name, NameChange, NameKind, Plan, Revision, Rule, SessionId, Verb, Work, Write,
+};
+
+pub fn name(name: &str) -> Name {
+    name.parse().unwrap()
+}
+
+pub async fn apply(engine: &impl Engine, branch: &str, work: Work) {
+    engine.apply(op(), Write { branch: name(branch), work, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
+}
+
+pub async fn store(engine: &impl Engine, branch: &str, memories: &[Memory]) {
+    apply(engine, branch, Work::Changes(memories.iter().cloned().map(Change::Store).collect())).await;
+}
+
+pub async fn correct(engine: &impl Engine, branch: &str, of: &Memory, text: &str) {
+    let memory = Memory { text: text.into(), ..of.clone() };
+    apply(engine, branch, Work::Changes(vec![Change::Replace { memory, expect: Expect::Live }])).await;
+}
+
+pub async fn named(engine: &impl Engine, new: &str, kind: NameKind) {
+    let commit = engine.resolve(&Revision::Name(Name::main()), clock::now()).await.unwrap().commit;
+    let names = vec![NameChange::Create { name: name(new), kind, commit, note: Some("why".into()) }];
+    engine.apply(op(), Write { names, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
+}
+
+/// A store with one of everything: a wide commit, branches, a merge, one in progress, a deleted name, an erasure.
+pub async fn eventful(engine: &impl Engine, imported: u32) -> Vec<Memory> {
+    let few: Vec<_> = (0..20).map(|n| memory(&format!("the rate limit of service {n} is {n}00 per minute"))).collect();
+    store(engine, "main", &few).await;
+    let many: Vec<_> = (0..imported).map(|n| memory(&format!("imported note {n} about subject {}", n % 97))).collect();
+    store(engine, "main", &many).await;
+    named(engine, "idea", NameKind::Branch).await;
+    named(engine, "before", NameKind::Snapshot).await;
+    named(engine, "gone", NameKind::Branch).await;
+    correct(engine, "idea", &few[0], "the rate limit of service 0 is 50").await;
+    correct(engine, "main", &few[1], "service 1 has no limit").await;
+    merge(engine, "idea").await;
+    named(engine, "clash", NameKind::Branch).await;
+    correct(engine, "clash", &few[2], "this here").await;
+    correct(engine, "main", &few[2], "that there").await;
+    merge(engine, "clash").await;
+    let gone = vec![NameChange::Delete { name: name("gone") }];
+    engine.apply(op(), Write { names: gone, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
+    let author = Author { agent: None, agent_version: None, session: SessionId::new("s").unwrap(), project: None };
+    let erase = Erase { ids: vec![few[3].id, many[7].id], author, note: None, at: clock::now() };
+    engine.erase(op(), erase).await.unwrap();
+    assert!(engine.pending(&Name::main()).await.unwrap().is_some(), "a merge waits");
+    few
+}
+
+pub async fn merge(engine: &impl Engine, from: &str) {
+    let theirs = engine.resolve(&Revision::Name(name(from)), clock::now()).await.unwrap().commit;
+    apply(engine, "main", Work::Plan(Plan::Merge { theirs, rule: Rule::Fail, resolutions: vec![] })).await;
+}
