@@ -24,5 +24,7 @@ mod matrixone_pool;
 mod matrixone_skipped;
 #[path = "tls.rs"]
 mod matrixone_tls;
+#[path = "upkeep.rs"]
+mod matrixone_upkeep;
 #[path = "weather.rs"]
 mod matrixone_weather;

@@ -13,39 +13,18 @@ use super::read::delta_of;
 use super::rewrite::{self, LeftOut, Scrub};
 use super::store::Store;
 use super::tables::{
-    self, COMMIT_IDS, COMMITS, CommitRow, Event, Move, NAMES, OPS, PENDING, Reply, STATES, Snapshot, TOUCHES, VERSIONS,
-    WIDE, every_name,
+    self, COMMIT_IDS, COMMITS, CommitRow, Event, NAMES, OPS, PENDING, Reply, STATES, Snapshot, TOUCHES, VERSIONS, WIDE,
+    every_name,
 };
 use crate::clock;
+use crate::engine::history::lives::{self as history, Life, Reaching, Unreached, forgotten};
 use crate::error::Result;
 use crate::model::{Compacted, Name, Time};
 
-/// How long an operation whose reply is forgotten is still known not to be applied again.
-const MARK_KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
 /// A request about names deleted so recently is a person's, who wants the room back now.
 const NOW_MS: i64 = 60 * 1_000;
 /// The file is written anew when this part of it, or more, would be empty.
 const EMPTY_PERCENT_MAX: u64 = 25;
-
-/// A name from when it came to be until it was deleted or renamed; a name that is created again lives again.
-struct Life {
-    name: Name,
-    /// Key of the first and the last row of it.
-    rows: (Vec<u8>, Vec<u8>),
-    begun_at: Time,
-    /// What it was called before.
-    before: Option<Name>,
-    /// How and when it ended.
-    ended: Option<(End, Time)>,
-    /// The commits where it stood.
-    stood_at: RoaringBitmap,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum End {
-    Deleted,
-    Renamed,
-}
 
 /// What [`compact`] would say if it found nothing to do; it costs no look at commits or versions.
 pub fn nothing_to_do(store: &Store, before: Time) -> Result<Option<Compacted>> {
@@ -76,7 +55,7 @@ impl Unreachable {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.gone != gone {
             let (_, kept) = forgotten(lives(truth)?, Time::MAX);
-            let count = unreached(truth, roots(truth, &kept)?)?.1.len() as u32;
+            let count = unreached(truth, roots(truth, &kept)?)?.versions.len() as u32;
             *known = Counted { gone, count };
         }
         Ok(known.count)
@@ -89,9 +68,10 @@ pub fn compact(store: &Store, before: Time) -> Result<Compacted> {
     let truth = store.snapshot()?;
     let bytes_before = store.truth_bytes()?;
     let (names, kept) = forgotten(lives(&truth)?, before);
-    let (commits, versions) = unreached(&truth, roots(&truth, &kept)?)?;
+    let Unreached { commits, versions } = unreached(&truth, roots(&truth, &kept)?)?;
     let deleted = names.iter().filter(|life| life.is_deleted()).count() as u32;
-    let moves = names.into_iter().map(|life| life.rows).collect();
+    let key = |name: &Name, (at, seq): (Time, u32)| tables::move_key(name, at, seq);
+    let moves = names.iter().map(|life| (key(&life.name, life.moves[0]), key(&life.name, life.moves[1]))).collect();
     let gone = LeftOut { versions, commits, moves, ops: old_marks(&truth)? };
     let pays = is_asked(before) || empty_percent(&truth, &gone.versions, bytes_before)? > EMPTY_PERCENT_MAX;
     drop(truth);
@@ -123,58 +103,11 @@ fn is_asked(before: Time) -> bool {
 
 /// Every life of every name.
 fn lives(truth: &Snapshot) -> Result<Vec<Life>> {
-    let mut lives: Vec<Life> = Vec::new();
-    for row in truth.open(NAMES)?.iter()? {
+    let names = truth.open(NAMES)?;
+    history::lives(names.iter()?.map(|row| {
         let (key, row) = row?;
-        let (name, Move { at, event, standing, .. }) = tables::move_of(key.value(), row.value())?;
-        let goes_on = lives.last().is_some_and(|last| {
-            last.name == name && (last.ended.is_none() || (event == Event::Restored && last.is_deleted()))
-        });
-        if !goes_on {
-            let (rows, stood_at) = ((key.value().to_vec(), Vec::new()), RoaringBitmap::new());
-            let before = if let Event::RenamedFrom(before) = &event { Some(before.clone()) } else { None };
-            lives.push(Life { name, rows, begun_at: at, before, ended: None, stood_at });
-        }
-        let Some(life) = lives.last_mut() else { continue };
-        life.rows.1 = key.value().to_vec();
-        life.stood_at.insert(standing.number);
-        life.ended = match event {
-            Event::Deleted => Some((End::Deleted, at)),
-            Event::RenamedAway => Some((End::Renamed, at)),
-            _ => None,
-        };
-    }
-    Ok(lives)
-}
-
-/// The lives that nothing is left of: deleted before that time, with what they were called before. And the others.
-fn forgotten(lives: Vec<Life>, before: Time) -> (Vec<Life>, Vec<Life>) {
-    // A renamed name's history is its successor's, and stays as long as that one.
-    let mut kept: Vec<bool> = lives.iter().map(|life| life.stays(before)).collect();
-    let mut next: Vec<usize> = (0..lives.len()).filter(|at| kept[*at]).collect();
-    while let Some(at) = next.pop() {
-        let Some(name) = &lives[at].before else { continue };
-        let end = Some((End::Renamed, lives[at].begun_at));
-        let before = lives.iter().position(|life| life.name == *name && life.ended == end);
-        next.extend(before.filter(|before| !std::mem::replace(&mut kept[*before], true)));
-    }
-    let (kept, gone): (Vec<_>, Vec<_>) = lives.into_iter().zip(kept).partition(|(_, is_kept)| *is_kept);
-    let bare = |lives: Vec<(Life, bool)>| lives.into_iter().map(|(life, _)| life).collect();
-    (bare(gone), bare(kept))
-}
-
-impl Life {
-    fn is_deleted(&self) -> bool {
-        self.ended.is_some_and(|(end, _)| end == End::Deleted)
-    }
-
-    fn stays(&self, before: Time) -> bool {
-        match self.ended {
-            None => true,
-            Some((End::Deleted, at)) => at >= before,
-            Some((End::Renamed, _)) => false,
-        }
-    }
+        tables::move_of(key.value(), row.value())
+    }))
 }
 
 /// The commits that are held by a name, or by a merge in progress.
@@ -190,28 +123,19 @@ fn roots(truth: &Snapshot, kept: &[Life]) -> Result<RoaringBitmap> {
 }
 
 /// The commits that are no ancestors of these, and the versions that only such commits know.
-fn unreached(truth: &Snapshot, roots: RoaringBitmap) -> Result<(RoaringBitmap, RoaringBitmap)> {
-    let mut reached = roots;
-    let (mut commits, mut kept, mut versions) = (RoaringBitmap::new(), RoaringBitmap::new(), RoaringBitmap::new());
-    // Parents have lower numbers. What a state holds was added by one of the commits behind it.
+fn unreached(truth: &Snapshot, roots: RoaringBitmap) -> Result<Unreached> {
+    let mut reaching = Reaching::from(roots);
     for row in truth.open(COMMITS)?.iter()?.rev() {
         let (number, row) = row?;
         let (number, row) = (number.value(), CommitRow::decode(row.value())?);
-        let added = delta_of(truth, number, &row)?.added;
-        if reached.contains(number) {
-            reached.extend(row.place.parents.into_iter().flatten());
-            kept |= added;
-        } else {
-            commits.insert(number);
-            versions |= added;
-        }
+        reaching.commit(number, row.place.parents, delta_of(truth, number, &row)?.added);
     }
-    Ok((commits, versions - kept))
+    Ok(reaching.done())
 }
 
 /// Operations whose replies went so long ago that nobody will send them again.
 fn old_marks(truth: &Snapshot) -> Result<HashSet<[u8; 24]>> {
-    let until = clock::now().plus_ms(-MARK_KEPT_MS);
+    let until = clock::now().plus_ms(-Reply::MARK_KEPT_MS);
     let mut marks = HashSet::new();
     for row in truth.open(OPS)?.iter()? {
         let (op, reply) = row?;

@@ -11,17 +11,17 @@ use std::collections::{HashMap, HashSet};
 use redb::ReadableTable;
 use roaring::RoaringBitmap;
 
-use super::index::Words;
 use super::rewrite::{self, LeftOut, Scrub, erased_of, meta_of};
-use super::store::{Head, Store};
-use super::tables::{self, Delta, ERASED, META, Meta, OPS, Reply, Snapshot, VERSIONS, VersionRow};
+use super::store::Store;
+use super::tables::{self, ERASED, META, Meta, OPS, Reply, Snapshot, VERSIONS, VersionRow};
 use super::writer::{Batch, Footing, Tables, put_commit, put_move};
 use crate::engine::Erase;
+use crate::engine::history::Brief;
 use crate::engine::history::commit::{Next, make};
-use crate::engine::history::draft::Draft;
+use crate::engine::history::erasure::{self, Losing};
 use crate::engine::history::naming::Naming;
 use crate::error::{Error, Result};
-use crate::model::{CommitId, Erased, MemoryId, Name, OpId, Progress, Verb, VersionId, Work, Write};
+use crate::model::{CommitId, Erased, MemoryId, Name, OpId};
 
 /// On the writer's thread, with nothing else under way.
 pub fn erase(store: &Store, op: OpId, ask: &Erase) -> Result<Erased> {
@@ -91,7 +91,7 @@ fn take_out(store: &Store, op: OpId, ask: &Erase, found: &Found) -> Result<Erase
         is_replay: false,
     };
     for (vid, row) in &found.rows {
-        let Row { terms, first, version, memory } = *row;
+        let (Brief { first, memory, version }, terms) = *row;
         let row = VersionRow::Erased { terms, first, version, memory };
         tables.versions.insert(vid, row.encode().as_slice())?;
     }
@@ -131,9 +131,9 @@ fn leave_branches(
             Entry::Occupied(made) => made.into_mut(),
             Entry::Vacant(place) => {
                 let number = store.next_commit(&tables.commits)?;
-                let draft = draft_of(&head, gone, found);
+                let draft = erasure::draft(&head, gone, &found.rows);
                 let footing = Footing { tables, batch: &batch };
-                let next = make(&footing, number, &head, op, &write_of(&branch, ask), &draft)?;
+                let next = make(&footing, number, &head, op, &erasure::write(&branch, ask), &draft)?;
                 put_commit(tables, &mut batch, &head, &next, draft)?;
                 place.insert(next)
             }
@@ -149,45 +149,12 @@ fn leave_branches(
     Ok(commits)
 }
 
-/// These versions leave the state.
-fn draft_of(head: &Head, gone: RoaringBitmap, found: &Found) -> Draft<Words> {
-    let rows: Vec<&Row> = gone.iter().filter_map(|vid| found.rows.get(&vid)).collect();
-    let terms: u64 = rows.iter().map(|row| u64::from(row.terms)).sum();
-    Draft {
-        removed: rows.iter().map(|row| row.version).collect(),
-        touched: rows.iter().map(|row| row.first).collect(),
-        live: head.live.saturating_sub(rows.len() as u32),
-        tokens: head.tokens.saturating_sub(terms),
-        delta: Delta { added: RoaringBitmap::new(), removed: gone },
-        ..Draft::default()
-    }
-}
-
-fn write_of(branch: &Name, ask: &Erase) -> Write {
-    Write {
-        branch: branch.clone(),
-        author: ask.author.clone(),
-        verb: Verb::Erase,
-        note: ask.note.clone(),
-        at: ask.at,
-        work: Work::Changes(Vec::new()),
-        safety: None,
-        names: Vec::new(),
-        progress: Progress::Keep,
-        memo: Vec::new(),
-        acknowledged: Vec::new(),
-    }
-}
-
-/// A text that settles a conflict is a version in the making.
 fn forget_resolutions(tables: &mut Tables, memories: &[MemoryId]) -> Result<()> {
     let mut changed = Vec::new();
     for row in tables.pending.iter()? {
         let (branch, row) = row?;
         let mut pending = tables::pending(row.value())?;
-        let before = pending.resolutions.len();
-        pending.resolutions.retain(|resolution| !memories.contains(&resolution.id));
-        if pending.resolutions.len() != before {
+        if erasure::forget_resolutions(&mut pending, memories) {
             changed.push((branch.value().to_owned(), tables::pending_bytes(&pending)));
         }
     }
@@ -205,15 +172,8 @@ fn replayed(store: &Store, op: OpId) -> Result<Option<Erased>> {
 /// What there is to erase.
 struct Found {
     memories: Vec<MemoryId>,
-    rows: HashMap<u32, Row>,
+    rows: Losing,
     missing: Vec<MemoryId>,
-}
-
-struct Row {
-    terms: u32,
-    first: u32,
-    version: VersionId,
-    memory: MemoryId,
 }
 
 impl Found {
@@ -225,14 +185,14 @@ impl Found {
 /// By truth itself, row by row: what derived data might miss must go as well.
 fn find(store: &Store, ids: &[MemoryId]) -> Result<Found> {
     let mut wanted: HashMap<MemoryId, bool> = ids.iter().map(|id| (*id, false)).collect();
-    let mut rows = HashMap::new();
+    let mut rows = Losing::new();
     for row in store.snapshot()?.open(VERSIONS)?.iter()? {
         let (vid, row) = row?;
         let row = VersionRow::decode(row.value())?;
         let memory = row.memory_id()?;
         if let (VersionRow::Whole { terms, first, .. }, Some(is_found)) = (row, wanted.get_mut(&memory)) {
             *is_found = true;
-            rows.insert(vid.value(), Row { terms, first, version: row.id(), memory });
+            rows.insert(vid.value(), (Brief { first, memory, version: row.id() }, terms));
         }
     }
     let mut seen = HashSet::new();

@@ -213,13 +213,6 @@ fn find_commit(truth: &Snapshot, prefix: &str) -> Result<u32> {
     }
 }
 
-pub fn version_id(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> Result<VersionId> {
-    match versions.get(vid)? {
-        Some(row) => Ok(VersionRow::decode(row.value())?.id()),
-        None => Err(tables::damaged(&format!("version {vid} is missing"))),
-    }
-}
-
 /// What a commit changed, given its row.
 pub fn delta_of(truth: &Snapshot, number: u32, row: &CommitRow) -> Result<Delta> {
     row.delta(|| wide(truth, number))

@@ -15,7 +15,8 @@ use super::tables::{
     self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, META, Meta, NAMES, OPS, PENDING, Reply, STATES,
     Snapshot, TOUCHES, VERSIONS, VersionRow, WIDE, last_move, touch,
 };
-use super::verify::{Checking, verify};
+use super::verify::verify;
+use crate::engine::history::audit::Checking;
 use crate::error::{Error, Result};
 use crate::model::{Check, MemoryId, Name, Time};
 

@@ -7,10 +7,9 @@ mod names;
 use redb::{Key, ReadTransaction, ReadableTable, TableDefinition, Value};
 
 pub use super::super::history::rows::{
-    Body, CommitRow, Delta, Event, KEYFRAME_CHANGES, Move, Place, Reply, Standing, VersionRow, bitmap, bitmap_bytes,
-    damaged, pending, pending_bytes,
+    Body, CommitRow, Delta, Event, Move, Place, Reply, Standing, VersionRow, bitmap, bitmap_bytes, damaged, pending,
+    pending_bytes,
 };
-use crate::engine::history::Places;
 use crate::error::Result;
 use crate::model::canon::{Reader, Writer};
 
@@ -110,14 +109,5 @@ pub fn place_of(commits: &impl ReadableTable<u32, &'static [u8]>, number: u32) -
     match commits.get(number)? {
         Some(row) => Place::decode(&mut Reader(row.value())),
         None => Err(damaged(&format!("commit {number} is missing"))),
-    }
-}
-
-/// The rows of commits, as far as history walks over them.
-pub struct Stood<'t, T>(pub &'t T);
-
-impl<T: ReadableTable<u32, &'static [u8]>> Places for Stood<'_, T> {
-    fn place(&self, number: u32) -> Result<Place> {
-        place_of(self.0, number)
     }
 }

@@ -34,7 +34,6 @@ pub const QUEUE_WRITES_MAX: usize = 1_024;
 /// Of one transaction: a caller's answer waits for all of it.
 const BATCH_WRITES_MAX: usize = 512;
 const BATCH_CHANGES_MAX: usize = 4_096;
-const REPLY_KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 
 /// A write on its way: `write.work` is empty, and prepared as `task`.
 pub struct Order {
@@ -292,7 +291,7 @@ impl Writer {
     }
 
     fn tidy_replies(&self) -> Result<()> {
-        let oldest = clock::now().plus_ms(-REPLY_KEPT_MS);
+        let oldest = clock::now().plus_ms(-Reply::KEPT_MS);
         let mut expired = Vec::new();
         for entry in self.store.snapshot()?.open(OPS)?.iter()? {
             let (op, reply) = entry?;

@@ -4,14 +4,18 @@
 //!
 //! `rows` is the bytes of what is stored, `state` what is live at a commit, `graph` the ways through history; `diff`,
 //! `listing` and `prefix` are what is asked of it, `plan`, `draft`, `naming`, `commit` and `judge` how a write becomes
-//! what is to be stored.
+//! what is to be stored, `erasure` and `lives` what is to be forgotten, `audit` what is promised
+//! of all of it.
 
+pub mod audit;
 pub mod commit;
 pub mod diff;
 pub mod draft;
+pub mod erasure;
 pub mod graph;
 pub mod judge;
 pub mod listing;
+pub mod lives;
 pub mod naming;
 pub mod plan;
 pub mod prefix;

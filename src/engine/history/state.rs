@@ -78,6 +78,11 @@ impl States {
         self.kept().states.retain(|(known, _)| *known != number);
     }
 
+    /// Lets all of them go.
+    pub fn forget_all(&self) {
+        self.kept().states.clear();
+    }
+
     /// Lets most of them go.
     pub fn rest(&self) {
         self.kept().shrink(RESTING_BYTES_MAX);

@@ -59,12 +59,17 @@ pub fn make(session: &mut Session, state: &RoaringBitmap, nearest: (u32, &Roarin
     Ok(table)
 }
 
-/// Conditions on `vid` that together mean these numbers: ranges where they stand together, else lists.
+/// Conditions on `vid` that together mean these numbers.
 pub fn parts(vids: &RoaringBitmap) -> Vec<String> {
-    let mut ranges = vids.iter();
+    parts_of("vid", vids)
+}
+
+/// Conditions on a column that together mean these numbers: ranges where they stand together, else lists.
+pub fn parts_of(column: &str, numbers: &RoaringBitmap) -> Vec<String> {
+    let mut ranges = numbers.iter();
     let runs: Vec<_> = std::iter::from_fn(|| ranges.next_range()).take(NUMBERS_MAX / 20).collect();
     if runs.len() < NUMBERS_MAX / 20 {
-        let range = |run: &std::ops::RangeInclusive<u32>| format!("vid between {} and {}", run.start(), run.end());
+        let range = |run: &std::ops::RangeInclusive<u32>| format!("{column} between {} and {}", run.start(), run.end());
         return runs
             .iter()
             .map(range)
@@ -73,6 +78,6 @@ pub fn parts(vids: &RoaringBitmap) -> Vec<String> {
             .map(|some| some.join(" or "))
             .collect();
     }
-    let all: Vec<u32> = vids.iter().collect();
-    all.chunks(NUMBERS_MAX).map(|some| format!("vid in ({})", sql::numbers(some.iter().copied()))).collect()
+    let all: Vec<u32> = numbers.iter().collect();
+    all.chunks(NUMBERS_MAX).map(|some| format!("{column} in ({})", sql::numbers(some.iter().copied()))).collect()
 }

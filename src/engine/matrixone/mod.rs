@@ -7,7 +7,9 @@
 
 mod candidates;
 mod commits;
+mod compact;
 pub mod doctor;
+mod erase;
 pub mod fault;
 mod filter;
 mod give;
@@ -20,14 +22,15 @@ pub mod pool;
 mod postings;
 mod put;
 mod read;
+mod repair;
 mod schema;
 pub mod session;
 pub mod settings;
 mod sql;
 mod store;
 mod truth;
-mod upkeep;
 mod vectors;
+mod verify;
 mod within;
 mod write;
 

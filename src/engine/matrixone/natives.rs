@@ -68,10 +68,12 @@ impl Store {
         }
     }
 
-    /// Snapshots of the server's own that no name has any more, from transactions that came to nothing.
-    pub fn drop_orphans(&self) -> Result<()> {
+    /// Snapshots of the server's own that no name has any more, from transactions that came to nothing. One younger than
+    /// `age_min_s` may be about to be named.
+    pub fn drop_orphans(&self, age_min_s: u32) -> Result<()> {
         let orphans = self.reading(|reader| {
-            let there = reader.rows(sql::NATIVES_THERE, vec![self.pool.settings().database.as_str().into()])?;
+            let there = reader
+                .rows(sql::NATIVES_THERE, vec![self.pool.settings().database.as_str().into(), age_min_s.into()])?;
             let known = reader.rows(sql::NATIVES, vec![])?;
             let known: Vec<String> =
                 known.into_iter().map(|found| row(found).map(|(ident,)| ident)).collect::<Result<_>>()?;

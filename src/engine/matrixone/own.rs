@@ -56,6 +56,11 @@ impl Own {
         }
     }
 
+    /// Of somebody who only reads what there was when these were handed out next.
+    pub fn until(next: (u32, u32)) -> Self {
+        Self { from: u32::MAX, ..Self::from(next) }
+    }
+
     /// Whether a commit is this transaction's.
     pub fn is_mine(&self, number: u32) -> bool {
         number >= self.from

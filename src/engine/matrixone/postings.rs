@@ -8,8 +8,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use roaring::RoaringBitmap;
+
 use super::session::Session;
-use super::sql;
+use super::{live, sql};
 use crate::error::Result;
 use crate::lexical::Words;
 use crate::model::{Memory, MemoryId, SessionId};
@@ -73,14 +75,49 @@ pub fn insert<'a>(session: &mut Session, fresh: impl Iterator<Item = (u32, &'a M
     sessions.send(session, sql::INSERT_SESSIONS, 1)
 }
 
-/// Takes away what these versions said and where. It reads both tables: erasing is rare.
-pub fn forget(session: &mut Session, vids: impl IntoIterator<Item = u32>) -> Result<()> {
-    let vids: Vec<u32> = vids.into_iter().collect();
-    for some in vids.chunks(ROWS_MAX) {
-        session.text(&sql::delete_words(some))?;
-        session.text(&sql::delete_sessions(some))?;
+/// Adds how the id of an erased version's memory begins.
+pub fn insert_begun(session: &mut Session, vid: u32, id: &MemoryId) -> Result<()> {
+    session.text(&format!("{}({},{vid},0,0)", sql::INSERT_WORDS, key_of_prefix(id)))
+}
+
+/// Takes away what these versions said and where; how the ids of their memories begin stays. It reads both tables:
+/// erasing is rare.
+pub fn silence(session: &mut Session, vids: &RoaringBitmap) -> Result<()> {
+    for some in live::parts(vids) {
+        session.text(&sql::delete_from("words", &format!("f > 0 and ({some})")))?;
+        session.text(&sql::delete_from("sessions", &some))?;
     }
     Ok(())
+}
+
+/// Takes away everything of these versions.
+pub fn forget(session: &mut Session, vids: &RoaringBitmap) -> Result<()> {
+    for some in live::parts(vids) {
+        session.text(&sql::delete_from("words", &some))?;
+        session.text(&sql::delete_from("sessions", &some))?;
+    }
+    Ok(())
+}
+
+/// What the rows of one version come to, in whatever order they are: how many, their frequencies together and their
+/// numbers, exclusively or-ed; of `words`, then of `sessions`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    pub words: (u64, u64, u64),
+    pub sessions: (u64, u64),
+}
+
+/// What they ought to come to; of an erased version, without what it said.
+pub fn sum_of(id: &MemoryId, said: Option<(&Memory, &Words)>) -> Sum {
+    let mut sum = Sum { words: (1, 0, key_of_prefix(id).cast_unsigned()), sessions: (0, 0) };
+    let Some((memory, words)) = said else { return sum };
+    for (term, frequency) in frequencies(words) {
+        sum.words = (sum.words.0 + 1, sum.words.1 + u64::from(frequency), sum.words.2 ^ term.cast_unsigned());
+    }
+    if let Some(of) = &memory.session {
+        sum.sessions = (1, key_of_session(of).cast_unsigned());
+    }
+    sum
 }
 
 /// Rows of numbers on their way into a table.

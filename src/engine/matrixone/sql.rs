@@ -2,10 +2,12 @@
 //! parameter. What cannot be prepared is made of generated identifiers and numbers alone.
 
 mod questions;
+mod upkeep;
 
 use std::fmt::Write as _;
 
 pub use questions::*;
+pub use upkeep::*;
 
 // ---- Connections (pool.rs) ----
 
@@ -218,9 +220,9 @@ pub const RENAME_NATIVE: &str = "update natives set name = ? where name = ?";
 pub const DELETE_NATIVE: &str = "delete from natives where name = ?";
 pub const NATIVE_OF: &str = "select snapshot from natives where name = ?";
 pub const NATIVES: &str = "select snapshot from natives";
-/// Those of an hour and more: a younger one may be about to be named.
+/// Those older than so many seconds.
 pub const NATIVES_THERE: &str = "select sname from mo_catalog.mo_snapshots where database_name = ? \
-     and sname like 'memoria\\_%' and ts < (unix_timestamp(now()) - 3600) * 1000000000";
+     and sname like 'memoria\\_%' and ts < (unix_timestamp(now()) - ?) * 1000000000";
 
 pub fn create_native(ident: &str, database: &str, table: u32) -> String {
     format!("create snapshot {ident} for table `{database}` live_{table}")
@@ -234,14 +236,6 @@ pub fn drop_native(ident: &str) -> String {
 
 pub const INSERT_WORDS: &str = "insert into words (term, vid, f, len) values ";
 pub const INSERT_SESSIONS: &str = "insert into sessions (session, observed_at, vid, expires_at, len) values ";
-
-pub fn delete_words(vids: &[u32]) -> String {
-    format!("delete from words where vid in ({})", numbers(vids.iter().copied()))
-}
-
-pub fn delete_sessions(vids: &[u32]) -> String {
-    format!("delete from sessions where vid in ({})", numbers(vids.iter().copied()))
-}
 
 // ---- What the server can do and lets us do (doctor.rs); `name` is generated ----
 

@@ -24,8 +24,6 @@ use crate::model::{Kind, Name, OpId, Revision, StoreStatus, Time};
 
 /// For work whose length goes with the store's, such as a wide merge.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How long a reply is kept that nobody acknowledges.
-const REPLY_KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// Old replies that become marks at a time.
 const MARKED_AT_ONCE: u32 = 500;
 
@@ -173,7 +171,7 @@ impl Store {
     /// Forgets what was acknowledged, and makes a mark of replies that nobody asked for in a week.
     pub fn tidy(&self) -> Result<()> {
         let acknowledged = std::mem::take(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner));
-        let oldest = clock::now().plus_ms(-REPLY_KEPT_MS);
+        let oldest = clock::now().plus_ms(-Reply::KEPT_MS);
         let tidied = self.ready().and_then(|()| {
             self.pool.write(|session| {
                 session.first(sql::LOCK, vec![])?;

@@ -63,6 +63,11 @@ impl<'s> Reader<'s> {
         Self::writing(store, session, upheavals, (u32::MAX, u32::MAX))
     }
 
+    /// For those who read what there was when these vids and numbers of commits were handed out next.
+    pub fn until(store: &'s Store, session: &'s mut Session, upheavals: u64, next: (u32, u32)) -> Self {
+        Self { own: Own::until(next), ..Self::new(store, session, upheavals) }
+    }
+
     /// For a transaction that hands out these vids and numbers of commits.
     pub fn writing(store: &'s Store, session: &'s mut Session, upheavals: u64, next: (u32, u32)) -> Self {
         Self { store, session: RefCell::new(session), upheavals, own: Own::from(next), versions: RefCell::default() }

@@ -192,7 +192,13 @@ fn put_down(
 }
 
 /// The rows of a commit, but for its versions; what is live there.
-fn put_commit(ground: &Reader, head: u32, next: &Next, delta: &Delta, touched: &[u32]) -> Result<Arc<RoaringBitmap>> {
+pub fn put_commit(
+    ground: &Reader,
+    head: u32,
+    next: &Next,
+    delta: &Delta,
+    touched: &[u32],
+) -> Result<Arc<RoaringBitmap>> {
     let mut raw = RoaringBitmap::clone(&*ground.raw(head)?);
     delta.apply_to(&mut raw);
     let raw = Arc::new(raw);
@@ -209,7 +215,7 @@ fn put_commit(ground: &Reader, head: u32, next: &Next, delta: &Delta, touched: &
 }
 
 /// One move of a name, and the table that a branch gets, takes with it or leaves.
-fn put_name(ground: &Reader, name: &Name, after: &Move, left: &mut Left) -> Result<()> {
+pub fn put_name(ground: &Reader, name: &Name, after: &Move, left: &mut Left) -> Result<()> {
     let before = ground.last_move(name, Time::MAX)?;
     let table = match &after.event {
         _ if after.standing.kind == NameKind::Snapshot => None,

@@ -30,6 +30,11 @@ const KEPT: u8 = 1;
 const ERASED: u8 = 2;
 
 impl Reply {
+    /// How long a reply is kept that nobody acknowledges: a week.
+    pub const KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+    /// How long an operation whose reply is forgotten is still known not to be applied again.
+    pub const MARK_KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
+
     /// The row of [`Reply::Expired`], with the time of what was replied, so that the mark can go one day, too.
     pub fn mark(at: Time) -> Vec<u8> {
         let mut out = Writer::default();
