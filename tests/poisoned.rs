@@ -102,13 +102,25 @@ fn work_on(worker: &mut Agent, lies: &[String]) -> (Vec<String>, Vec<String>) {
 
 #[test]
 fn false_facts_of_one_agent_are_named_traced_and_taken_back_without_later_honest_work() {
-    let home = Home::new();
-    import(&home);
-    let mut keeper = Agent::introduced(&home, "keeper");
+    story(&Home::new());
+}
+
+/// The database stays on the server: its name begins with `poisoned_`.
+#[test]
+fn the_story_is_the_same_on_matrixone() {
+    match Home::on_matrixone("poisoned") {
+        Some(home) => story(&home),
+        None => println!("SKIPPED: 1 story, since MEMORIA_TEST_MATRIXONE_URL names no server"),
+    }
+}
+
+fn story(home: &Home) {
+    import(home);
+    let mut keeper = Agent::introduced(home, "keeper");
     let nightly = keeper.call("memory_snapshot", json!({"name": "nightly", "description": "every night"}));
     assert_eq!(nightly["snapshots"][0]["memories"], IMPORTED, "{nightly}");
 
-    let mut reader = Agent::introduced(&home, "reader");
+    let mut reader = Agent::introduced(home, "reader");
     let lies = swallow(&mut reader);
     let (changes, counts) = diff(&mut keeper, "main", "nightly");
     assert_eq!((&counts["added"], &counts["changed"], &counts["removed"]), (&json!(FALSE), &json!(0), &json!(0)));
@@ -123,7 +135,7 @@ fn false_facts_of_one_agent_are_named_traced_and_taken_back_without_later_honest
     }
     assert_eq!(keeper.call("memory_log", json!({"agent": "reader", "limit": 1}))["total"], FALSE);
 
-    let mut worker = Agent::introduced(&home, "worker");
+    let mut worker = Agent::introduced(home, "worker");
     let (honest, corrected) = work_on(&mut worker, &lies);
     let worked = keeper.call("memory_blame", json!({"memory_id": corrected[0]}));
     let who: Vec<_> =
@@ -143,7 +155,7 @@ fn false_facts_of_one_agent_are_named_traced_and_taken_back_without_later_honest
     let truth = found(&mut keeper, "is claim q100 wrong?", json!({"top_k": 1}));
     assert_eq!(truth, ["Claim q100 is wrong: the customer pays as everybody does"]);
 
-    experiment(&home, &mut keeper);
+    experiment(home, &mut keeper);
 }
 
 /// The one agent's writes go; what others made of some stays, and is listed.

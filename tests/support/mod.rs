@@ -57,12 +57,24 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 pub struct Home {
     dir: tempfile::TempDir,
+    /// What its programs find in their environment besides.
+    env: Vec<(String, String)>,
 }
 
 impl Home {
     pub fn new() -> Self {
         // Short, because a socket's path may have 107 bytes.
-        Self { dir: tempfile::Builder::new().prefix("mem").tempdir_in("/tmp").unwrap() }
+        Self { dir: tempfile::Builder::new().prefix("mem").tempdir_in("/tmp").unwrap(), env: Vec::new() }
+    }
+
+    /// One whose memories are in a new database of the server that `MEMORIA_TEST_MATRIXONE_URL` names, if it names one.
+    pub fn on_matrixone(database: &str) -> Option<Self> {
+        let server = std::env::var("MEMORIA_TEST_MATRIXONE_URL").ok()?;
+        let url = format!("{}/{database}_{}", server.trim_end_matches('/'), std::process::id());
+        let env = [("MEMORIA_ENGINE_KIND", "matrixone".to_owned()), ("MEMORIA_MATRIXONE_URL", url)];
+        let mut home = Self::new();
+        home.env = env.map(|(name, value)| (name.to_owned(), value)).into();
+        Some(home)
     }
 
     pub fn path(&self) -> &Path {
@@ -79,7 +91,7 @@ impl Home {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command.env("MEMORIA_HOME", self.path()).current_dir(self.path()).stdin(Stdio::null());
+        command.env("MEMORIA_HOME", self.path()).envs(self.env.iter().cloned()).current_dir(self.path()).stdin(Stdio::null());
         command
     }
 
