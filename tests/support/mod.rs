@@ -91,7 +91,11 @@ impl Home {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command.env("MEMORIA_HOME", self.path()).envs(self.env.iter().cloned()).current_dir(self.path()).stdin(Stdio::null());
+        command
+            .env("MEMORIA_HOME", self.path())
+            .envs(self.env.iter().cloned())
+            .current_dir(self.path())
+            .stdin(Stdio::null());
         command
     }
 
