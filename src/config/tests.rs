@@ -77,3 +77,27 @@ fn no_text_makes_it_panic() {
         let _ = parse(text, &[]);
     }
 }
+
+#[test]
+fn a_password_in_the_file_is_refused_without_showing_it() {
+    for url in ["mysql://me:hunter2@db/x", "mysql://me:hun/ter2@db", "me:hunter2@db"] {
+        let message = refusal(&format!("[matrixone]\nurl = \"{url}\"\n"));
+        assert!(message.contains("MEMORIA_MATRIXONE_PASSWORD") && !message.contains("ter2"), "{message}");
+    }
+    parse("[matrixone]\nurl = \"mysql://me@db:6001/x\"\n", &[]).unwrap();
+}
+
+#[test]
+fn a_password_in_the_environment_is_kept_out_of_every_setting() {
+    let secrets = [
+        ("MEMORIA_MATRIXONE_URL", "mysql://me:hunter2@db/x"),
+        ("MEMORIA_MATRIXONE_PASSWORD", "hunter2"),
+        ("MEMORIA_MATRIXONE_PASSWORD_FILE", "/run/hunter2"),
+    ];
+    let config = parse("", &secrets).unwrap();
+    assert_eq!(config.matrixone.url.as_str(), "mysql://me@db/x");
+    let shown = format!("{config:?}{:?}", config.entries());
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let refused = parse("", &[("MEMORIA_MATRIXONE_URL", "mysql://me:hunter2@db\u{7}/x")]).unwrap_err();
+    assert!(!refused.message.contains("hunter2"), "{refused}");
+}

@@ -62,8 +62,8 @@ impl Maria {
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let init = dir.path().join("init.sql");
             let grant = format!(
-                "create database if not exists test;\ncreate user if not exists '{USER}'@'%' identified by '{PASSWORD}';\n\
-                 grant all on *.* to '{USER}'@'%';\n"
+                "create database if not exists test;\n\
+                 create user if not exists '{USER}'@'%' identified by '{PASSWORD}';\ngrant all on *.* to '{USER}'@'%';\n"
             );
             std::fs::write(&init, grant).unwrap();
             let made = Command::new(found("mariadb-install-db"))
