@@ -10,6 +10,7 @@ use toml::{Table, Value};
 use crate::error::{Error, Result};
 use crate::paths::Paths;
 
+mod edit;
 #[macro_use]
 mod value;
 

@@ -27,6 +27,7 @@ mod logs;
 mod mcp;
 mod merge;
 mod model;
+mod r#move;
 mod moved;
 mod pick;
 mod process;
@@ -124,6 +125,7 @@ enum Command {
     Blame(blame::Args),
     Import(import::Args),
     Export(export::Args),
+    Move(r#move::Args),
     /// Show how the daemon is: memory, store, sessions, last error
     #[command(after_help = "Examples:\n  memoria status\n  memoria status --json")]
     Status,
@@ -211,6 +213,7 @@ async fn talk(command: Command, out: &Out) -> Result<Exit> {
         Command::Blame(args) => blame::run(args, out).await,
         Command::Import(args) => import::run(args, out).await,
         Command::Export(args) => export::run(args, out).await,
+        Command::Move(args) => r#move::run(args, out).await,
         Command::Status => status::run(out).await,
         Command::Doctor => doctor::run(out).await,
         Command::Start => start::run(out).await,

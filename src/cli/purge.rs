@@ -1,6 +1,6 @@
 //! `memoria purge`: take memories away; their history stays.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::IsTerminal;
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::wire::message::{Depth, List, Place, Purge, PurgeTarget, Purged, Reque
 
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
-use super::terminal::{Out, Paint, Style, count, one_line, plural};
+use super::terminal::{Out, Paint, Style, agreed, count, one_line, plural};
 use super::{json, text, what};
 
 /// Remove memories; their history stays
@@ -105,11 +105,7 @@ async fn is_agreed(target: &PurgeTarget, branch: Option<&Name>, depth: Depth) ->
         Depth::State => format!("Purge {what}?"),
         Depth::Bytes => format!("Erase {what} from every branch and from history, for good?"),
     };
-    eprint!("{question} [y/N] ");
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(|e| Error::io("read your answer", &e))?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    agreed(&question)
 }
 
 fn as_text(purged: &Purged, style: &Style) -> String {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt::Write as _;
-use std::io::{ErrorKind as Io, IsTerminal, Write as _};
+use std::io::{BufRead as _, ErrorKind as Io, IsTerminal, Write as _};
 
 use serde_json::Value;
 
@@ -148,6 +148,15 @@ impl Style {
         }
         out
     }
+}
+
+/// Asks the person, who is there: [`std::io::IsTerminal`] of stdin.
+pub fn agreed(question: &str) -> Result<bool> {
+    eprint!("{question} [y/N] ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(|e| Error::io("read your answer", &e))?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// `COLUMNS` when set, else what the terminal says, else 80.

@@ -9,18 +9,22 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::relocation::{Relocation, Underway};
 use crate::config::{self, Config, EngineKind};
 use crate::embed::cache::Cache;
 use crate::embed::models::Models;
-use crate::engine::any::Any;
-use crate::engine::embedded::Embedded;
-use crate::engine::matrixone::MatrixOne;
+use crate::engine::any::{Any, Incoming};
+use crate::engine::copy::Taker;
+use crate::engine::embedded::{self, Embedded};
 use crate::engine::matrixone::settings::Settings;
+use crate::engine::matrixone::{self, MatrixOne};
 use crate::error::{Error, Result};
 use crate::model::{Name, OpId, ProjectId, SessionId, StoreStatus};
 use crate::paths::Paths;
 use crate::service::{Caller, Checkouts, Service, Vectors, follow};
-use crate::wire::message::{EmbeddingStatus, Moved, Request, Response};
+use crate::wire::message::{
+    EmbeddingStatus, EngineName, Moved, Relocate, Relocated, RelocationStage, Request, Response,
+};
 
 /// A store that failed to open is not tried more often than this.
 const REOPEN_MS_MIN: u64 = 1_000;
@@ -38,6 +42,7 @@ pub struct Dispatch {
     checkouts: Mutex<Option<Arc<Checkouts>>>,
     /// Models and cached vectors, which outlive a store that is closed.
     vectors: Arc<Vectors>,
+    relocation: Relocation,
     /// Requests so far: a quiet interval is one in which it stands still.
     asked: AtomicU64,
 }
@@ -65,6 +70,7 @@ impl Dispatch {
             config,
             store: watch::Sender::new(Store::Closed),
             checkouts: Mutex::default(),
+            relocation: Relocation::default(),
             asked: AtomicU64::new(0),
         })
     }
@@ -110,6 +116,10 @@ impl Dispatch {
     pub async fn call(self: &Arc<Self>, caller: &Caller, request: Request) -> Result<Response> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let service = self.service().await?;
+        if let Request::Relocate(ask) = request {
+            return self.relocate(&service, ask).await.map(Response::Relocated);
+        }
+        self.relocation.refusal(&request)?;
         let answer = self.perform(&service, caller, request).await;
         // Whatever it was: looking for texts without a vector costs nothing when there are none.
         self.vectors.wake();
@@ -142,7 +152,7 @@ impl Dispatch {
             Request::Export(ask) => service.export(caller, ask).await.map(Response::Exported),
             Request::Upkeep(ask) => service.upkeep(ask).await,
             Request::Model(ask) => service.models(ask).await,
-            Request::Mcp(_) | Request::Status | Request::Stop(_) => {
+            Request::Mcp(_) | Request::Status | Request::Stop(_) | Request::Relocate(_) => {
                 Err(Error::internal("a request of the session's own reached the store"))
             }
         }
@@ -210,10 +220,67 @@ impl Dispatch {
             let is_left = matches!(store, Store::Open(_, by) if engine_of(by) != engine_of(&self.config.borrow()));
             if is_left {
                 mem::swap(store, &mut left);
+                // Whatever was moved: these settings are the answer to it.
+                let _ = self.relocation.stop();
             }
             is_left
         });
         let_go(left).await;
+    }
+
+    /// Goes on with moving the store, or gives it up.
+    async fn relocate(self: &Arc<Self>, service: &Arc<Service<Any>>, ask: Relocate) -> Result<Relocated> {
+        let (Relocate::Go { to } | Relocate::Abandon { to }) = ask;
+        let config = Arc::clone(&self.config.borrow());
+        let kind = match to {
+            EngineName::Embedded => EngineKind::Embedded,
+            EngineName::MatrixOne => EngineKind::MatrixOne,
+        };
+        if kind == config.engine.kind {
+            return Err(Error::invalid(format!("the store is in {} already: there is nothing to move", to.as_str())));
+        }
+        if let Relocate::Abandon { .. } = ask {
+            self.relocation.stop()?;
+            self.incoming(kind, &config).await?.abandon().await?;
+            return Ok(Relocated::of(RelocationStage::Abandoned, 0, 0.0));
+        }
+        let (this, service) = (Arc::clone(self), Arc::clone(service));
+        let begin = |underway: Arc<Underway>| {
+            tokio::spawn(async move {
+                let moved = match this.incoming(kind, &config).await {
+                    Ok(incoming) => {
+                        let open = async || this.opened(kind, &config).await;
+                        service.relocate(&incoming, open, |news| underway.tell(news)).await
+                    }
+                    Err(error) => Err(error),
+                };
+                underway.end(moved);
+            });
+        };
+        self.relocation.go(to, begin).await
+    }
+
+    /// The same as [`Self::open_engine`], on a thread that may block.
+    async fn opened(self: &Arc<Self>, kind: EngineKind, config: &Arc<Config>) -> Result<Any> {
+        let (this, config) = (Arc::clone(self), Arc::clone(config));
+        let opened = tokio::task::spawn_blocking(move || this.open_engine(kind, &config)).await;
+        opened.unwrap_or_else(|_| Err(Error::internal("the store could not be opened")))
+    }
+
+    /// A store of this kind that is to come to be from another's rows.
+    async fn incoming(self: &Arc<Self>, kind: EngineKind, config: &Config) -> Result<Incoming> {
+        match kind {
+            EngineKind::Embedded => {
+                let (store, cache_bytes) = (self.paths.store_file(), config.store.cache_mb as usize * 1024 * 1024);
+                let opened = tokio::task::spawn_blocking(move || embedded::Incoming::open(&store, cache_bytes)).await;
+                let opened = opened.unwrap_or_else(|_| Err(Error::corrupt("what was moved so far cannot be read")));
+                opened.map(Incoming::Embedded)
+            }
+            EngineKind::MatrixOne => Ok(Incoming::MatrixOne(matrixone::Incoming::open(
+                &Settings::new(&config.matrixone)?,
+                Handle::current(),
+            ))),
+        }
     }
 
     /// Opens an engine. Blocks.

@@ -12,6 +12,7 @@ mod inherited;
 mod listen;
 mod lock;
 pub mod logs;
+mod relocation;
 mod run;
 mod session;
 mod status;

@@ -14,6 +14,7 @@ mod models;
 mod moved;
 mod pick;
 mod purge;
+mod relocate;
 mod retrieve;
 mod revision;
 mod rollback;

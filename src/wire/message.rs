@@ -1,15 +1,17 @@
 //! The messages: what a client may ask of the daemon and what it answers. Read this file to know the daemon;
-//! `memories`, `versions` and `models` say what belongs to each question.
+//! `memories`, `versions`, `models` and `relocation` say what belongs to each question.
 //! Variants are numbered by their order on the wire: only append, and raise the minor version in `hello.rs`.
 
 mod memories;
 mod models;
+mod relocation;
 mod versions;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::memories::*;
 pub use self::models::*;
+pub use self::relocation::*;
 pub use self::versions::*;
 use crate::error::Error;
 use crate::model::{Check, Compacted, Name, OpId, ProjectId, SessionId, StoreStatus, Time};
@@ -111,6 +113,44 @@ pub enum Request {
     Export(Export),
     Upkeep(Upkeep),
     Model(Model),
+    Relocate(Relocate),
+}
+
+impl Request {
+    /// Whether serving it may change the store.
+    pub fn writes(&self) -> bool {
+        match self {
+            Self::Branch(Branch::List { .. }) | Self::Snapshot(Snapshot::List { .. }) => false,
+            Self::Store(_)
+            | Self::Correct(_)
+            | Self::Purge(_)
+            | Self::Branch(_)
+            | Self::Snapshot(_)
+            | Self::Merge(_)
+            | Self::Resolve(_)
+            | Self::Pick(_)
+            | Self::Apply(_)
+            | Self::Rollback(_)
+            | Self::Revert(_)
+            | Self::Undo(_)
+            | Self::Import(_)
+            | Self::Upkeep(_) => true,
+            Self::Mcp(_)
+            | Self::Retrieve(_)
+            | Self::List(_)
+            | Self::Show(_)
+            | Self::Log(_)
+            | Self::Verify
+            | Self::Status
+            | Self::Stop(_)
+            | Self::Checkout(_)
+            | Self::Diff(_)
+            | Self::Blame(_)
+            | Self::Export(_)
+            | Self::Model(_)
+            | Self::Relocate(_) => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +199,7 @@ pub enum Response {
     Compacted(Compacted),
     Models(Models),
     ModelTested(Tested),
+    Relocated(Relocated),
 }
 
 /// What the shim does with the line it just sent.
