@@ -20,6 +20,8 @@ mod matrixone_faults;
 mod matrixone_laws;
 #[path = "pool.rs"]
 mod matrixone_pool;
+#[path = "same_answers.rs"]
+mod matrixone_same_answers;
 #[path = "skipped.rs"]
 mod matrixone_skipped;
 #[path = "tls.rs"]
