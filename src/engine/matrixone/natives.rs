@@ -68,8 +68,8 @@ impl Store {
         }
     }
 
-    /// Snapshots of the server's own that no name has any more, from transactions that came to nothing. One younger than
-    /// `age_min_s` may be about to be named.
+    /// Snapshots of the server's own that no name has any more, from transactions that came to nothing. One that is
+    /// younger than `age_min_s` may be about to be named.
     pub fn drop_orphans(&self, age_min_s: u32) -> Result<()> {
         let orphans = self.reading(|reader| {
             let there = reader

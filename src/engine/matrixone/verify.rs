@@ -105,7 +105,7 @@ pub fn every_version(reader: &Reader, mut see: impl FnMut(Vec<(u32, Result<Judge
 
 fn judge(found: Row) -> Result<Judged> {
     let lost = || damaged("a column cannot be read");
-    let mut values = found.unwrap();
+    let mut values: Vec<Value> = found.unwrap_raw().into_iter().map(|value| value.unwrap_or(Value::NULL)).collect();
     let faces = values.len().checked_sub(7).ok_or_else(lost)?;
     let face: Vec<Value> = values.splice(..faces, []).collect();
     let [vid, first, len, version, text, salt, canonical] = &values[..] else { return Err(lost()) };
