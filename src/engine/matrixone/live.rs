@@ -7,7 +7,6 @@ use super::session::Session;
 use super::sql;
 use crate::engine::history::rows::{Delta, damaged};
 use crate::error::Result;
-use crate::model::Name;
 
 /// Numbers in one statement.
 const NUMBERS_MAX: usize = 1_000;
@@ -17,12 +16,6 @@ const NUMBERS_MAX: usize = 1_000;
 pub struct Live {
     pub table: u32,
     pub number: u32,
-}
-
-/// The table of a branch, if there is such a branch.
-pub fn of(session: &mut Session, branch: &Name) -> Result<Option<Live>> {
-    let row = session.first(sql::LIVE_OF, vec![branch.as_str().into()])?;
-    row.map(|row| super::row(row).map(|(table, number)| Live { table, number })).transpose()
 }
 
 /// Every branch's.

@@ -4,7 +4,7 @@
 mod questions;
 mod upkeep;
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 pub use questions::*;
 pub use upkeep::*;
@@ -118,7 +118,6 @@ pub const PUT_PENDING: &str = "replace into pending values (?, ?)";
 pub const DELETE_PENDING: &str = "delete from pending where branch = ?";
 pub const PENDING: &str = "select record from pending where branch = ?";
 pub const REPLY: &str = "select reply from ops where op = ?";
-pub const LIVE_OF: &str = "select live, number from names where name = ? and live is not null";
 pub const LIVES: &str = "select live, number from names where live is not null";
 
 /// Operations by their ids in hex.
@@ -145,9 +144,9 @@ pub fn insert_many(into: &str, rows: usize, values: usize) -> String {
     format!("insert into {into} values {}", vec![row.as_str(); rows].join(", "))
 }
 
-/// Numbers as an `in` list takes them: a thousand of them are read 10 times as fast as a thousand placeholders. None is
-/// in the list of none.
-pub fn numbers(numbers: impl IntoIterator<Item = u32>) -> String {
+/// Numbers as an `in` list takes them: a thousand of them are read 10 times as fast as a thousand placeholders. An empty
+/// list, which the server cannot read, is one that nothing is in.
+pub fn numbers(numbers: impl IntoIterator<Item = impl Display>) -> String {
     let mut list = String::new();
     for number in numbers {
         let _ = write!(list, "{}{number}", if list.is_empty() { "" } else { "," });

@@ -34,10 +34,6 @@ pub fn beside(table: &str, other: &str) -> String {
     format!("{table} t join {other} l on l.vid = t.vid")
 }
 
-fn list(numbers: impl IntoIterator<Item = i64>) -> String {
-    numbers.into_iter().map(|number| number.to_string()).collect::<Vec<_>>().join(",")
-}
-
 // ---- Reading versions (read.rs) ----
 
 /// Ids in hex, from the smallest to the largest.
@@ -62,7 +58,7 @@ pub fn whole_in(vids: impl IntoIterator<Item = u32>) -> String {
 
 pub fn memories_by_key(keys: &[i64]) -> String {
     let from = beside("words", "versions");
-    format!("select distinct l.memory from {from} where t.term in ({})", list(keys.iter().copied()))
+    format!("select distinct l.memory from {from} where t.term in ({})", numbers(keys.iter().copied()))
 }
 
 pub fn count(from: &str, which: &str) -> String {
@@ -77,26 +73,26 @@ pub fn newest(from: &str, which: &str, page: Option<Page>) -> String {
 
 /// Versions that have every one of these terms.
 pub fn holding_all(from: &str, terms: &[i64], which: &str) -> String {
-    let (count, terms) = (terms.len(), list(terms.iter().copied()));
+    let (count, terms) = (terms.len(), numbers(terms.iter().copied()));
     format!("select t.vid from {from} where t.term in ({terms}){which} group by t.vid having count(*) = {count}")
 }
 
 // ---- Questions (candidates.rs, nearest.rs) ----
 
 pub fn document_frequencies<'a>(from: &str, terms: impl Iterator<Item = &'a i64>, which: &str) -> String {
-    format!("select t.term, count(*) from {from} where t.term in ({}){which} group by t.term", list(terms.copied()))
+    format!("select t.term, count(*) from {from} where t.term in ({}){which} group by t.term", numbers(terms.copied()))
 }
 
 /// The postings of these terms, of all versions or of these.
 pub fn postings_of<'a>(terms: impl Iterator<Item = &'a i64>, vids: Option<&[u32]>) -> String {
     let which = vids.map_or_else(String::new, |vids| format!(" and t.{}", vid_in(vids)));
-    format!("select t.term, t.vid, t.f, t.len from words t where t.term in ({}){which}", list(terms.copied()))
+    format!("select t.term, t.vid, t.f, t.len from words t where t.term in ({}){which}", numbers(terms.copied()))
 }
 
 /// The best by BM25 (`kernel/src/bm25.rs`), each term with what it weighs. An exponent makes a number a binary one; of
 /// decimal ones the server adds up half as fast.
 pub fn best_by_words(from: &str, weights: &[(i64, f32)], average_len: f32, which: &str, limit: usize) -> String {
-    let terms = list(weights.iter().map(|(term, _)| *term));
+    let terms = numbers(weights.iter().map(|(term, _)| *term));
     let mut weight = String::new();
     for (term, idf) in weights {
         let _ = write!(weight, " when {term} then {:e}", bm25::best(*idf));
@@ -115,7 +111,7 @@ pub fn sessions(sessions: &BTreeSet<i64>, windows: Option<&[(u32, u32)]>, limit:
         let window = |(first, last): &(u32, u32)| format!("vid between {first} and {last}");
         format!(" and ({})", windows.iter().map(window).collect::<Vec<_>>().join(" or "))
     });
-    let sessions = list(sessions.iter().copied());
+    let sessions = numbers(sessions.iter().copied());
     format!(
         "select session, observed_at, vid, expires_at, len from sessions where session in ({sessions}){which} \
          limit {limit}"
