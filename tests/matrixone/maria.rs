@@ -63,7 +63,8 @@ impl Maria {
             let init = dir.path().join("init.sql");
             let grant = format!(
                 "create database if not exists test;\n\
-                 create user if not exists '{USER}'@'%' identified by '{PASSWORD}';\ngrant all on *.* to '{USER}'@'%';\n"
+                 create user if not exists '{USER}'@'%' identified by '{PASSWORD}';\n\
+                 grant all on *.* to '{USER}'@'%';\n"
             );
             std::fs::write(&init, grant).unwrap();
             let made = Command::new(found("mariadb-install-db"))
