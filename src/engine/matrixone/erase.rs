@@ -1,11 +1,12 @@
 //! Erasure: one transaction takes memories out of every branch and the bytes of all their versions out of every row;
 //! history keeps the hashes. Snapshots of the server's own that hold them go too.
 //!
-//! What is beyond reach: the server keeps deleted rows until its garbage collection runs (by default within hours),
-//! and its administrator's own backups and snapshots are theirs to delete.
+//! What is beyond reach: the server keeps deleted rows until its garbage collection runs (by default within hours), and
+//! what a branch was copied from as long as that branch lives; of that no text is part, since branches' tables hold
+//! none. An administrator's own backups and snapshots are theirs to delete.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use roaring::RoaringBitmap;
 
@@ -112,12 +113,8 @@ fn take_out(ground: &Reader, op: OpId, ask: &Erase) -> Result<(Erased, Leftover)
 
 /// Every version of these memories that has bytes; which memories there are, and which not.
 fn find(ground: &Reader, ids: &[MemoryId]) -> Result<(Losing, Vec<MemoryId>, Vec<MemoryId>)> {
-    let mut wanted: Vec<MemoryId> = Vec::new();
-    for id in ids {
-        if !wanted.contains(id) {
-            wanted.push(*id);
-        }
-    }
+    let mut seen = HashSet::new();
+    let wanted: Vec<MemoryId> = ids.iter().copied().filter(|id| seen.insert(*id)).collect();
     let mut losing = Losing::new();
     for some in wanted.chunks(ASKED_AT_ONCE) {
         let which = sql::whole_of(&sql::hexes(some.iter().map(ToString::to_string)));
@@ -126,8 +123,8 @@ fn find(ground: &Reader, ids: &[MemoryId]) -> Result<(Losing, Vec<MemoryId>, Vec
             losing.insert(vid, (Brief { first, memory: memory.parse()?, version: version.parse()? }, len));
         }
     }
-    let is_there = |id: &MemoryId| losing.values().any(|(brief, _)| brief.memory == *id);
-    let (memories, missing) = wanted.into_iter().partition(is_there);
+    let there: HashSet<MemoryId> = losing.values().map(|(brief, _)| brief.memory).collect();
+    let (memories, missing) = wanted.into_iter().partition(|id| there.contains(id));
     Ok((losing, memories, missing))
 }
 
