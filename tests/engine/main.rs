@@ -16,6 +16,10 @@ mod model;
 mod pages;
 mod power_cut;
 mod scanner;
+// What only tests/matrixone uses is left over here.
+#[allow(dead_code)]
+#[path = "../matrixone/server.rs"]
+mod server;
 mod sessions;
 mod vectors;
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use memoria::clock;
+use memoria::engine::any::Any;
 use memoria::engine::conformance::samples;
 use memoria::engine::embedded::Embedded;
 use memoria::engine::{Engine, Erase};
@@ -17,6 +18,7 @@ use super::plans::{Forecast, counts, fields};
 use super::world::{Done, Order, Past, State, Waiting, Want, Wanted, World, differences};
 use super::{Checked, compare, met};
 use crate::disks::{Fault, Folder, Lasts};
+use crate::server::Database;
 use crate::{CACHE_BYTES, Rng};
 
 /// What is sent, under one operation id.
@@ -41,10 +43,17 @@ pub struct Session {
     pub undone: Vec<(Name, usize)>,
 }
 
+/// Where the store is.
+pub enum Ground {
+    /// On a disk that loses power.
+    Disk(Folder, tempfile::TempDir),
+    /// On a server: a power cut is that the daemon is gone.
+    Server(Database),
+}
+
 pub struct Bench {
-    disk: Folder,
-    home: tempfile::TempDir,
-    engine: Option<Embedded>,
+    ground: Ground,
+    engine: Option<Any>,
     pub world: World,
     pub sessions: [Session; 3],
     /// At which step of the disk the next write loses power.
@@ -55,9 +64,8 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub async fn new() -> Checked<Self> {
-        let (disk, home) = (Folder::default(), tempfile::tempdir().unwrap());
-        let engine = open(&disk, home.path().join("index")).map_err(fault)?;
+    pub async fn new(ground: Ground) -> Checked<Self> {
+        let engine = ground.open().map_err(fault)?;
         let main = engine.resolve(&Revision::Name(Name::main()), clock::now()).await.map_err(fault)?;
         let session = |agent: Option<&str>, id: &str| Session {
             author: Author {
@@ -74,25 +82,21 @@ impl Bench {
         // Later than the store's beginning, as the model counts its own time.
         let world = World::new(main.commit, sessions[0].author.clone(), clock::now().plus_ms(1_000));
         let engine = Some(engine);
-        Ok(Self { disk, home, engine, world, sessions, crash_at: None, rng: Rng(1), made: 0 })
+        Ok(Self { ground, engine, world, sessions, crash_at: None, rng: Rng(1), made: 0 })
     }
 
-    pub fn engine(&self) -> &Embedded {
+    pub fn engine(&self) -> &Any {
         self.engine.as_ref().unwrap()
     }
 
     /// Closes the store and opens it again.
     pub fn reopen(&mut self, is_index_lost: bool) -> Checked {
         self.engine = None;
-        if is_index_lost {
-            std::fs::remove_dir_all(self.index()).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        if let (true, Ground::Disk(_, home)) = (is_index_lost, &self.ground) {
+            std::fs::remove_dir_all(index(home)).map_err(|error| TestCaseError::fail(error.to_string()))?;
         }
-        self.engine = Some(open(&self.disk, self.index()).map_err(fault)?);
+        self.engine = Some(self.ground.open().map_err(fault)?);
         Ok(())
-    }
-
-    fn index(&self) -> PathBuf {
-        self.home.path().join("index")
     }
 
     pub fn number(&mut self) -> u64 {
@@ -147,11 +151,15 @@ impl Bench {
     }
 
     pub fn lose_power_at(&mut self, at_step: u64) {
-        self.disk.store.set_fault(Fault { at_step, kind: std::io::ErrorKind::Other, lasts: Lasts::ForEver });
+        if let Ground::Disk(disk, _) = &self.ground {
+            disk.store.set_fault(Fault { at_step, kind: std::io::ErrorKind::Other, lasts: Lasts::ForEver });
+        }
     }
 
     pub fn power_returns(&mut self) -> Checked {
-        self.disk.cut_power(&mut self.rng);
+        if let Ground::Disk(disk, _) = &self.ground {
+            disk.cut_power(&mut self.rng);
+        }
         self.reopen(false)
     }
 
@@ -356,13 +364,31 @@ pub fn applied(reply: Result<Reply>) -> Checked<Applied> {
     }
 }
 
-pub async fn ask(engine: &Embedded, op: OpId, sent: &Sent) -> Result<Reply> {
+pub async fn ask(engine: &Any, op: OpId, sent: &Sent) -> Result<Reply> {
     match sent.clone() {
         Sent::Write(write) => engine.apply(op, *write).await.map(|applied| Reply::Applied(Box::new(applied))),
         Sent::Erase(erase) => engine.erase(op, erase).await.map(Reply::Erased),
     }
 }
 
-fn open(disk: &Folder, index: PathBuf) -> Result<Embedded> {
-    Embedded::with_opener(disk.clone(), &index, &index.with_extension("vectors"), CACHE_BYTES)
+impl Ground {
+    /// An empty disk.
+    pub fn disk() -> Self {
+        Self::Disk(Folder::default(), tempfile::tempdir().unwrap())
+    }
+
+    fn open(&self) -> Result<Any> {
+        match self {
+            Self::Disk(disk, home) => {
+                let index = index(home);
+                let engine = Embedded::with_opener(disk.clone(), &index, &index.with_extension("vectors"), CACHE_BYTES);
+                engine.map(Any::Embedded)
+            }
+            Self::Server(database) => Ok(Any::MatrixOne(database.engine())),
+        }
+    }
+}
+
+fn index(home: &tempfile::TempDir) -> PathBuf {
+    home.path().join("index")
 }

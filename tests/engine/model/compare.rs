@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use memoria::engine::any::Any;
 use memoria::engine::conformance::samples::ALL;
-use memoria::engine::embedded::Embedded;
 use memoria::engine::{At, Engine, Names};
 use memoria::lexical;
 use memoria::model::{
@@ -33,7 +33,7 @@ pub fn shape(outcome: &Outcome) -> &'static str {
 }
 
 /// The whole of a state, after a check that its pages come newest first.
-pub async fn state(engine: &Embedded, revision: &Revision, now: Time) -> Checked<State> {
+pub async fn state(engine: &Any, revision: &Revision, now: Time) -> Checked<State> {
     let at = engine.resolve(revision, now).await.map_err(fault)?;
     let listing = engine.page(&at, &Filter::default(), ALL).await.map_err(fault)?;
     let order = |version: &Version| (std::cmp::Reverse(version.memory.observed_at), version.memory.id);
@@ -86,7 +86,7 @@ pub async fn everything(bench: &mut Bench, heads: Heads) -> Checked {
 }
 
 /// A state by every way to read it.
-async fn at(engine: &Embedded, world: &World, revision: &Revision, number: usize) -> Checked<At> {
+async fn at(engine: &Any, world: &World, revision: &Revision, number: usize) -> Checked<At> {
     let at = engine.resolve(revision, world.now).await.map_err(fault)?;
     prop_assert_eq!(at.commit, world.commits[number].id, "{:?}", revision);
     let expected = world.state(number);
@@ -97,11 +97,11 @@ async fn at(engine: &Embedded, world: &World, revision: &Revision, number: usize
     Ok(at)
 }
 
-async fn past(engine: &Embedded, world: &World, number: usize) -> Checked<At> {
+async fn past(engine: &Any, world: &World, number: usize) -> Checked<At> {
     at(engine, world, &Revision::Commit(world.commits[number].id.to_string()), number).await
 }
 
-async fn names(engine: &Embedded, world: &World) -> Checked {
+async fn names(engine: &Any, world: &World) -> Checked {
     let found = engine.names(Names::All).await.map_err(fault)?;
     prop_assert!(found.is_sorted_by_key(|name| name.name.clone()), "names come out of order");
     let found: Vec<_> = found
@@ -124,7 +124,7 @@ async fn names(engine: &Embedded, world: &World) -> Checked {
     Ok(())
 }
 
-async fn diff(engine: &Embedded, world: &World, from: (&At, usize), to: (&At, usize)) -> Checked {
+async fn diff(engine: &Any, world: &World, from: (&At, usize), to: (&At, usize)) -> Checked {
     let expected = differences(world.state(from.1), world.state(to.1));
     let diff = engine.diff(from.0, to.0, &Filter::default(), ALL).await.map_err(fault)?;
     prop_assert_eq!(by_id(&diff.differences), expected_by_id(&expected));
@@ -162,7 +162,7 @@ fn expected_by_id(differences: &BTreeMap<MemoryId, (Option<Version>, Option<Vers
 }
 
 /// What ranking is given is that of this state alone.
-async fn statistics(engine: &Embedded, world: &World, at: &At, number: usize) -> Checked {
+async fn statistics(engine: &Any, world: &World, at: &At, number: usize) -> Checked {
     let terms = lexical::terms_of_question("cache deploy number 3");
     let query = Query { terms: terms.clone(), vector: None, filter: Filter::default(), limit: 1_000, around: 0 };
     let found = engine.candidates(at, &query).await.map_err(fault)?;
@@ -183,7 +183,7 @@ async fn statistics(engine: &Embedded, world: &World, at: &At, number: usize) ->
     Ok(())
 }
 
-async fn history(engine: &Embedded, world: &World, at: &At, number: usize) -> Checked {
+async fn history(engine: &Any, world: &World, at: &At, number: usize) -> Checked {
     let filter = CommitFilter::default();
     let (branch, total) = engine.history(at, &filter, Walk::Branch, ALL).await.map_err(fault)?;
     let line = world.line(number);

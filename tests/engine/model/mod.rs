@@ -16,7 +16,8 @@ use std::sync::Mutex;
 
 use proptest::test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
-use self::bench::Bench;
+use self::bench::{Bench, Ground};
+use crate::server::Database;
 use crate::{rounds, runtime, seed};
 
 /// What a check of the model says: `Err` with what is not as it should be.
@@ -78,16 +79,34 @@ fn met_often(what: &'static str, times: u64) {
 
 #[test]
 fn random_operations_agree_with_a_naive_model() {
+    let cases = rounds(256);
+    agree(cases, Ground::disk);
+    let met = MET.lock().unwrap();
+    let missed: Vec<_> = WORTH_MEETING.iter().filter(|what| !met.contains_key(**what)).collect();
+    // The rarest come once in a hundred stories: a short run may miss a few, a long one none.
+    let most = if cases < 256 { usize::MAX } else { usize::from(cases < 2_000) * 3 };
+    assert!(missed.len() <= most, "in {cases} cases never met: {missed:?}");
+}
+
+/// Where a server is named, as in `tests/matrixone`; a story there takes seconds.
+#[test]
+fn random_operations_agree_with_a_naive_model_on_matrixone() {
+    if crate::server::url().is_none() {
+        return println!("SKIPPED: 1 model, since MEMORIA_TEST_MATRIXONE_URL names no server");
+    }
+    agree(rounds(4), || Ground::Server(Database::fresh("model").unwrap()));
+}
+
+fn agree(cases: u64, ground: impl Fn() -> Ground) {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed().to_le_bytes());
-    let cases = rounds(256);
     let failure_persistence = Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS)) as Box<_>);
     let config = Config { cases: cases as u32, failure_persistence, source_file: Some(file!()), ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let runtime = runtime();
     let run = |turns: Vec<action::Turn>| {
         runtime.block_on(async {
-            let mut bench = Bench::new().await?;
+            let mut bench = Bench::new(ground()).await?;
             bench.begin().await?;
             for turn in turns {
                 bench.take(turn).await?;
@@ -99,8 +118,4 @@ fn random_operations_agree_with_a_naive_model() {
     let met = MET.lock().unwrap();
     met.iter().for_each(|(what, times)| println!("{times:>8}  {what}"));
     result.unwrap_or_else(|error| panic!("{error}"));
-    let missed: Vec<_> = WORTH_MEETING.iter().filter(|what| !met.contains_key(**what)).collect();
-    // The rarest come once in a hundred stories: a short run may miss a few, a long one none.
-    let most = if cases < 256 { usize::MAX } else { usize::from(cases < 2_000) * 3 };
-    assert!(missed.len() <= most, "in {cases} cases never met: {missed:?}");
 }
