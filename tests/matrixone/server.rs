@@ -77,6 +77,8 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let drop = format!("drop database if exists `{}`", self.settings.database);
-        let _ = self.pool().read(|session| session.text(&drop));
+        let pool = self.pool();
+        // Not on a thread that drives a runtime.
+        let _ = thread::spawn(move || pool.read(|session| session.text(&drop))).join();
     }
 }
