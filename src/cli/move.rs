@@ -2,9 +2,11 @@
 //! command asks; whoever interrupts it goes on with the same command.
 
 use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::client::Client;
 use crate::config::{Config, EngineKind};
 use crate::error::Result;
 use crate::paths::Paths;
@@ -14,6 +16,9 @@ use super::ask::{client, unexpected};
 use super::bar::Bar;
 use super::exit::Exit;
 use super::terminal::{Out, Style, agreed, plural};
+
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Move the whole store, with its history, to the other engine
 #[derive(clap::Args)]
@@ -73,12 +78,13 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     }
     let is_there = !out.json && std::io::stdin().is_terminal();
     let wants = args.yes || (is_there && agreed("Use it from now on (sets `[engine] kind` in config.toml)?")?);
-    let settings = if wants { change(to)? } else { Settings::Left };
+    let settings = if wants { change(to, &mut client).await? } else { Settings::Left };
     out.answer(|| as_json(&done, to, &settings), |style| next(to, &settings, style))?;
     Ok(Exit::Ok)
 }
 
-fn change(to: EngineName) -> Result<Settings> {
+/// The daemon takes an edited file over by itself, in a moment; the next command is to find it so.
+async fn change(to: EngineName, client: &mut Client) -> Result<Settings> {
     let kind = match to {
         EngineName::Embedded => EngineKind::Embedded,
         EngineName::MatrixOne => EngineKind::MatrixOne,
@@ -86,6 +92,14 @@ fn change(to: EngineName) -> Result<Settings> {
     let paths = Paths::from_env()?;
     let file = Config::choose_engine(&paths, kind)?.display().to_string();
     let is_so = Config::load(&paths)?.engine.kind == kind;
+    let until = Instant::now() + TAKEN_OVER_WITHIN;
+    while is_so && Instant::now() < until {
+        let Response::Status(status) = client.ask(Request::Status).await? else { return Err(unexpected()) };
+        if status.engine == to.as_str() {
+            break;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
     Ok(if is_so { Settings::Changed(file) } else { Settings::Overridden(file) })
 }
 

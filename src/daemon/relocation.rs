@@ -33,7 +33,7 @@ impl Underway {
 
     /// The news, and whether somebody still wants to hear them.
     pub fn tell(&self, news: Relocated) -> Result<()> {
-        self.news.send_replace(Ok(news));
+        drop(self.news.send_replace(Ok(news)));
         if self.asked().elapsed() < ASKED_WITHIN {
             return Ok(());
         }
@@ -45,7 +45,7 @@ impl Underway {
         if let Err(error) = &news {
             tracing::warn!("the move to {} rests: {error}", self.to.as_str());
         }
-        self.news.send_replace(news);
+        drop(self.news.send_replace(news));
     }
 
     /// Somebody may be waiting for its end.

@@ -7,10 +7,10 @@ use crate::config::Secrets;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::{
-    Applied, Change, Kind, Masked, Memory, MemoryId, Origin, ProjectId, Source, Time, Trust, Verb, Work,
+    Applied, Change, Expect, Kind, Masked, Memory, MemoryId, Origin, ProjectId, Source, Time, Trust, Verb, Work,
 };
 use crate::wire::limits;
-use crate::wire::message::{Export, Exported, Import, Imported, Place, Row};
+use crate::wire::message::{Export, Exported, Import, Imported, Place, Row, RowStep};
 
 impl<E: Engine> Service<E> {
     /// One batch, one commit. Durable once it returns `Ok`.
@@ -26,7 +26,7 @@ impl<E: Engine> Service<E> {
         let batch = read.await.map_err(|_| Error::internal("a batch could not be read"))??;
         let mut write = self.write(caller, branch.clone(), Verb::Import, now);
         write.note = batch.note;
-        write.work = Work::Changes(batch.memories.into_iter().map(Change::Store).collect());
+        write.work = Work::Changes(batch.changes);
         let (branch, masked, refused) = (branch.to_string(), batch.masked, batch.refused);
         write.memo = Memo { branch, masked, refused, ..Memo::default() }.encode();
         imported(self.engine.apply(caller.op, write).await?, rows)
@@ -53,26 +53,28 @@ impl<E: Engine> Service<E> {
 fn imported(applied: Applied, rows: u32) -> Result<Imported> {
     let memo = Memo::decode(&applied.memo)?;
     let (stored, refused) = (applied.counts.added, memo.refused);
+    let changed = applied.counts.changed + applied.counts.removed;
     Ok(Imported {
         branch: memo.branch.parse()?,
         stored,
-        existing: rows.saturating_sub(stored + refused.len() as u32),
+        existing: rows.saturating_sub(stored + changed + refused.len() as u32),
         masked: memo.masked,
         refused,
         commit: applied.commit,
         is_replay: applied.is_replay,
+        changed,
     })
 }
 
 struct Batch {
     note: Option<String>,
-    memories: Vec<Memory>,
+    changes: Vec<Change>,
     masked: Vec<Masked>,
     refused: Vec<(u32, String)>,
 }
 
 fn read_all(caller: &Caller, ask: Import, policy: Secrets, now: Time) -> Result<Batch> {
-    let mut batch = Batch { note: None, memories: Vec::with_capacity(ask.rows.len()), masked: vec![], refused: vec![] };
+    let mut batch = Batch { note: None, changes: Vec::with_capacity(ask.rows.len()), masked: vec![], refused: vec![] };
     let home = match ask.place {
         Place::Here => caller.project.clone(),
         Place::Global => None,
@@ -80,9 +82,16 @@ fn read_all(caller: &Caller, ask: Import, policy: Secrets, now: Time) -> Result<
         Place::Everywhere => return Err(Error::invalid("a memory cannot be stored in every project: name one")),
     };
     for row in ask.rows {
-        let line = row.line;
+        let (line, step, id) = (row.line, row.step, row.id);
+        if let (RowStep::Remove, Some(id)) = (step, id) {
+            batch.changes.push(Change::Remove { id, expect: Expect::Live });
+            continue;
+        }
         match memory_of(caller, row, (&home, ask.agent.as_deref(), policy, now), &mut batch.masked) {
-            Ok(memory) => batch.memories.push(memory),
+            Ok(memory) => batch.changes.push(match step {
+                RowStep::Replace => Change::Replace { memory, expect: Expect::Live },
+                RowStep::Store | RowStep::Remove => Change::Store(memory),
+            }),
             Err(error) => batch.refused.push((line, error.message)),
         }
     }
@@ -110,7 +119,7 @@ fn memory_of(
     let source = row.source.unwrap_or(Source::Import);
     let trust = row.trust.unwrap_or(Trust::T4);
     Ok(Memory {
-        id: MemoryId::random(),
+        id: row.id.unwrap_or_else(MemoryId::random),
         kind,
         text,
         tags,

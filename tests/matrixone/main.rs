@@ -18,6 +18,8 @@ mod matrixone_doctor;
 mod matrixone_faults;
 #[path = "laws.rs"]
 mod matrixone_laws;
+#[path = "moving.rs"]
+mod matrixone_moving;
 #[path = "pool.rs"]
 mod matrixone_pool;
 #[path = "same_answers.rs"]
@@ -28,5 +30,7 @@ mod matrixone_skipped;
 mod matrixone_tls;
 #[path = "upkeep.rs"]
 mod matrixone_upkeep;
+#[path = "v04.rs"]
+mod matrixone_v04;
 #[path = "weather.rs"]
 mod matrixone_weather;

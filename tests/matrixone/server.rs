@@ -68,6 +68,11 @@ impl Database {
         Incoming::open(&self.settings, driving())
     }
 
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("{}/{}", url().unwrap_or_default(), self.settings.database)
+    }
+
     /// Connections to it, for statements of the test's own.
     pub fn pool(&self) -> Pool {
         Pool::open(&self.settings, driving())

@@ -4,6 +4,7 @@
 
 mod batch;
 mod row;
+mod v04;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -36,9 +37,12 @@ const REASONS_SHOWN: usize = 20;
     \"project\": \"acme/api\", \"created_at\": \"2026-05-01\"}; only `text` must be there,\n\
     and whatever `memoria export` writes is read. An import that was interrupted\n\
     goes on where it was when the same command is run again. Exit code 6: some\n\
-    lines were refused.")]
+    lines were refused.\n\nFrom Memoria v0.4: memoria import mysql://user@host:6001/database, with its\n\
+    password in MEMORIA_MATRIXONE_PASSWORD. Corrections become history, and branches,\n\
+    snapshots and feedback come along as far as they can be read.")]
 pub struct Args {
-    /// The file; `-`: stdin
+    /// The file; `-`: stdin; or the address of a database of Memoria v0.4
+    #[arg(value_name = "FILE|mysql://...")]
     file: String,
     /// Into this branch, in place of the current one
     #[arg(long, value_parser = what::name)]
@@ -56,6 +60,7 @@ pub struct Args {
 struct Tally {
     stored: u64,
     existing: u64,
+    changed: u64,
     /// Memories of batches that an earlier, interrupted run had brought.
     earlier: u64,
     batches: u64,
@@ -64,6 +69,9 @@ struct Tally {
 }
 
 pub async fn run(args: Args, out: &Out) -> Result<Exit> {
+    if args.file.starts_with("mysql://") {
+        return v04::run(args, out).await;
+    }
     let begun = Instant::now();
     let (input, size) = open(&args.file)?;
     // The branch is fixed now: a checkout meanwhile, or before the import goes on, must not split it.
@@ -159,6 +167,7 @@ impl Tally {
         if imported.is_replay {
             self.earlier += stored + existing;
         } else {
+            self.changed += u64::from(imported.changed);
             self.stored += stored;
             self.existing += existing;
         }

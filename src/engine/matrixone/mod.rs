@@ -29,6 +29,7 @@ pub mod settings;
 mod sql;
 mod store;
 mod truth;
+pub mod v04;
 mod vectors;
 mod verify;
 mod within;

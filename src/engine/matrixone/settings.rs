@@ -195,7 +195,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// From the first of its places that has one; none is an empty one.
-fn password() -> Result<Secret> {
+pub fn password() -> Result<Secret> {
     if let Some(written) = std::env::var(URL_VARIABLE).ok().as_deref().and_then(|url| ServerUrl::split(url).1) {
         return decoded(written).map(Secret).ok_or_else(|| not_encoded(URL_VARIABLE));
     }

@@ -328,3 +328,21 @@ pub const LIVE_TABLES: &str =
 pub fn empty(table: &str) -> String {
     format!("delete from {table}")
 }
+
+// ---- A database of Memoria v0.4 (v04.rs); its tables' names have been judged ----
+
+pub const V04_BRANCHES: &str = "select name, table_name from mem_branches where status = 'active' order by name";
+pub const V04_SNAPSHOTS: &str =
+    "select name, snapshot_name from mem_snapshots where status = 'active' order by created_at, name";
+pub const V04_STATS: &str = "select memory_id, access_count, feedback_useful, feedback_irrelevant, feedback_outdated, \
+     feedback_wrong from mem_memories_stats";
+
+/// Some rows behind an id; as of a snapshot of the server's own, where one is named.
+pub fn v04_memories(table: &str, snapshot: Option<&str>) -> String {
+    let at = snapshot.map(|name| format!(" {{snapshot = '{name}'}}")).unwrap_or_default();
+    format!(
+        "select memory_id, user_id, author_id, subject_id, memory_type, content, session_id, extra_metadata, \
+         is_active, superseded_by, trust_tier, initial_confidence, observed_at, created_at, updated_at \
+         from `{table}`{at} where memory_id > ? order by memory_id limit ?"
+    )
+}

@@ -193,6 +193,20 @@ pub struct Row {
     pub expires_at: Option<Time>,
     pub is_pinned: bool,
     pub metadata: String,
+    /// Where the memory is known by an id already, or is to be; a new one where `None`.
+    pub id: Option<MemoryId>,
+    pub step: RowStep,
+}
+
+/// What a row does to the memory that it names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RowStep {
+    #[default]
+    Store,
+    /// It says this from now on.
+    Replace,
+    /// It goes, and its history stays. Only the id counts.
+    Remove,
 }
 
 /// Part of a state, for a file. `start` is 0, then what the last answer said.
@@ -377,6 +391,8 @@ pub struct Imported {
     pub commit: Option<CommitId>,
     /// This batch had been imported before.
     pub is_replay: bool,
+    /// Memories that say something else now, or are gone.
+    pub changed: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,46 @@
+//! `memoria move` as a person types it, with a real daemon, there and back.
+
+use serde_json::Value;
+
+use crate::server::Database;
+use crate::support::Home;
+
+fn texts(of: &Value) -> Vec<&str> {
+    of["memories"].as_array().unwrap().iter().map(|memory| memory["text"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn matrixone_gets_the_store_serves_it_and_gives_it_back() {
+    let Some(database) = Database::fresh("moving") else { return };
+    let home = Home::new();
+    let config = home.path().join("config");
+    std::fs::create_dir_all(&config).unwrap();
+    let settings = format!("# mine\n[matrixone]\nurl = \"{}\"\n", database.url().replace(":111@", "@"));
+    std::fs::write(config.join("config.toml"), &settings).unwrap();
+    let run = |arguments: &[&str]| -> Value {
+        let mut command = home.memoria();
+        let output = command.env("MEMORIA_MATRIXONE_PASSWORD", "111").args(arguments).arg("--json").output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    run(&["store", "the first"]);
+    run(&["branch", "idea"]);
+    let moved = run(&["move", "--to", "matrixone", "--yes"]);
+    assert_eq!((&moved["branches"], &moved["commits"]), (&2.into(), &2.into()), "{moved}");
+    let status = run(&["status"]);
+    assert_eq!(status["engine"], "matrixone");
+    assert!(!status.to_string().contains(":111@"), "no password is shown");
+    run(&["store", "the second"]);
+    assert_eq!(texts(&run(&["list"])), ["the second", "the first"]);
+    let kept = std::fs::read_to_string(config.join("config.toml")).unwrap();
+    assert_eq!(kept, format!("{settings}\n[engine]\nkind = \"matrixone\"\n"));
+
+    let refused = home.memoria().env("MEMORIA_MATRIXONE_PASSWORD", "111").args(["move", "--to", "embedded"]).output();
+    let refused = String::from_utf8(refused.unwrap().stderr).unwrap();
+    assert!(refused.contains("rename that file"), "{refused}");
+    std::fs::rename(home.data().join("memoria.redb"), home.data().join("before.redb")).unwrap();
+    run(&["move", "--to", "embedded", "--yes"]);
+    assert_eq!(run(&["status"])["engine"], "embedded");
+    assert_eq!(texts(&run(&["list"])), ["the second", "the first"]);
+    home.run(&["verify"]);
+}
