@@ -38,11 +38,11 @@ const REASONS_SHOWN: usize = 20;
     and whatever `memoria export` writes is read. An import that was interrupted\n\
     goes on where it was when the same command is run again. Exit code 6: some\n\
     lines were refused.\n\nFrom Memoria v0.4: memoria import mysql://user@host:6001/database, with its\n\
-    password in MEMORIA_MATRIXONE_PASSWORD. Corrections become history, and branches,\n\
+    password in MEMORIA_MATRIXONE_PASSWORD. Corrections become history; branches,\n\
     snapshots and feedback come along as far as they can be read.")]
 pub struct Args {
-    /// The file; `-`: stdin; or the address of a database of Memoria v0.4
-    #[arg(value_name = "FILE|mysql://...")]
+    /// The file; `-`: stdin; mysql://...: a database of Memoria v0.4
+    #[arg(value_name = "FILE")]
     file: String,
     /// Into this branch, in place of the current one
     #[arg(long, value_parser = what::name)]
