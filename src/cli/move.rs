@@ -30,7 +30,7 @@ pub struct Args {
     /// Where to: `matrixone` or `embedded`
     #[arg(long, value_parser = engine)]
     to: EngineName,
-    /// Change `[engine] kind` in the settings afterwards, without asking
+    /// Set `[engine] kind` afterwards, without asking
     #[arg(long, short)]
     yes: bool,
     /// Let go of what an interrupted move has copied
