@@ -1,6 +1,6 @@
 //! A question to a state: document frequencies, the best by words and by meaning within the filter, their neighbours,
 //! and how each meets the question. The server adds up the very scores that the embedded engine has, in other
-//! arithmetic: it chooses a few more than are wanted, and here they are scored as there. The ranking is `search/`'s.
+//! precision: it chooses a few more than are wanted, and here they are put in the same order. The ranking is `search/`'s.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -32,6 +32,7 @@ const CHOSEN_MAX: usize = 50_000;
 const SAME: f32 = 1e-5;
 
 /// The best that were chosen of more.
+#[derive(Default)]
 pub struct Chosen {
     /// With their scores.
     pub scored: Vec<(u32, f32)>,
@@ -77,19 +78,25 @@ impl<'q, 's> Question<'q, 's> {
 
     fn answer(&self, near: Option<&Near>) -> Result<Candidates> {
         let (live, tokens) = (self.at.live, self.at.tokens);
-        let (document_frequencies, by_words) = self.by_words()?;
-        let nearest = match near {
-            Some(near) => self.settled(|limit| near.nearest(self, limit))?,
-            None => Vec::new(),
-        };
+        let (document_frequencies, words) = self.words()?;
+        let (by_words, nearest) = (
+            |room| words.best(self, room),
+            |room| near.map_or_else(|| Ok(Chosen::default()), |near| near.nearest(self, room)),
+        );
+        let room = self.query.limit + SPARE;
+        let first = (by_words(room)?, nearest(room)?);
+        // Both at once: what is read costs a round trip each time.
+        self.read(first.0.scored.iter().chain(&first.1.scored).map(|(vid, _)| *vid))?;
+        let (by_words, nearest) = (self.settled(first.0, by_words)?, self.settled(first.1, nearest)?);
         let around = self.neighbours(by_words.iter().chain(&nearest))?;
         let heard = by_words.iter().take(HEARD_AROUND).chain(nearest.iter().take(HEARD_AROUND));
         let beside = heard.flat_map(|vid| around.of(*vid, self.query.around)).map(|(_, vid)| vid);
-        let beside = self.wanted(beside.collect())?;
+        let beside: Vec<u32> = beside.collect();
+        self.read(beside.iter().copied())?;
+        let beside: Vec<u32> = beside.into_iter().filter(|vid| self.is_wanted(*vid)).collect();
         let mut known = BTreeSet::new();
         let best = by_words.iter().chain(&nearest).chain(&beside).copied();
         let best: Vec<u32> = best.filter(|vid| known.insert(*vid)).collect();
-        self.read(&best)?;
         let meets = self.meets(&best, &around, near)?;
         let found = best.iter().filter_map(|vid| self.candidate(*vid, &around, &meets)).collect();
         // In a space without vectors none is compared.
@@ -112,63 +119,36 @@ impl<'q, 's> Question<'q, 's> {
         })
     }
 
-    /// In how many versions of the state each term occurs, and the best by BM25.
-    fn by_words(&self) -> Result<(Vec<u32>, Vec<u32>)> {
+    /// In how many versions of the state each term occurs, and how the best by BM25 are found.
+    fn words(&self) -> Result<(Vec<u32>, Words)> {
         if self.terms.is_empty() {
-            return Ok(Default::default());
+            return Ok((Vec::new(), Words::Here(Vec::new())));
         }
         if *self.within == Within::Unsaid {
-            return self.by_words_here();
+            return self.words_here();
         }
         let from = self.within.of_table("words", false);
         let counts = sql::document_frequencies(&from, self.terms.keys(), &self.within.and());
-        let counts = self.numbers::<(i64, u32)>(&counts, &[])?;
-        let document_frequencies = self.in_order(counts);
+        let document_frequencies = self.in_order(self.numbers::<(i64, u32)>(&counts, &[])?);
         let idfs = self.idfs(&document_frequencies);
-        let weights: Vec<(i64, f32)> =
-            self.terms.iter().map(|(term, places)| (*term, places.iter().map(|at| idfs[*at]).sum())).collect();
-        let average = self.average_len();
-        let best = self.settled(|limit| {
-            let from = self.within.of_table("words", self.filter.is_some());
-            let which = self.which();
-            let sql = sql::best_by_words(&from, &weights, average, &which, limit);
-            let chosen = self.numbers::<(u32, f64)>(&sql, self.values())?;
-            let rest = chosen.last().filter(|_| chosen.len() == limit).map(|(_, score)| *score as f32);
-            let vids: Vec<u32> = chosen.iter().map(|(vid, _)| *vid).collect();
-            let found = self.numbers(&sql::postings_of(self.terms.keys(), Some(&vids)), &[])?;
-            Ok(Chosen { scored: self.scored(found, &idfs).into_iter().collect(), rest })
-        })?;
-        Ok((document_frequencies, best))
+        let weight = |(term, places): (&i64, &Vec<usize>)| (*term, places.iter().map(|at| idfs[*at]).sum());
+        Ok((document_frequencies, Words::There(self.terms.iter().map(weight).collect())))
     }
 
     /// The same from every posting of the terms: of a state that the server cannot be told of.
-    fn by_words_here(&self) -> Result<(Vec<u32>, Vec<u32>)> {
+    fn words_here(&self) -> Result<(Vec<u32>, Words)> {
         let mut found: Vec<Posting> = self.numbers(&sql::postings_of(self.terms.keys(), None), &[])?;
         found.retain(|(_, vid, _, _)| self.at.state.contains(*vid));
         let mut counts: BTreeMap<i64, u32> = BTreeMap::new();
         found.iter().for_each(|(term, ..)| *counts.entry(*term).or_default() += 1);
         let document_frequencies = self.in_order(counts);
-        let mut scored: Vec<(u32, f32)> =
-            self.scored(found, &self.idfs(&document_frequencies)).into_iter().filter(|it| it.1 > 0.0).collect();
+        let scores = self.scored(found, &self.idfs(&document_frequencies));
+        let mut scored: Vec<(u32, f32)> = scores.into_iter().filter(|(_, score)| *score > 0.0).collect();
         scored.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
-        let best = self.settled(|limit| {
-            let mut passing = Vec::new();
-            for some in scored.chunks(CHOSEN_MAX / 16) {
-                let vids = self.wanted(some.iter().map(|(vid, _)| *vid).collect())?;
-                let vids: RoaringBitmap = vids.into_iter().collect();
-                passing.extend(some.iter().filter(|(vid, _)| vids.contains(*vid)).copied());
-                if passing.len() > limit {
-                    break;
-                }
-            }
-            let rest = passing.get(limit).map(|(_, score)| *score);
-            passing.truncate(limit);
-            Ok(Chosen { scored: passing, rest })
-        })?;
-        Ok((document_frequencies, best))
+        Ok((document_frequencies, Words::Here(scored)))
     }
 
-    /// Exactly as the embedded engine adds them up.
+    /// As the embedded engine adds them up.
     fn scored(&self, found: Vec<Posting>, idfs: &[f32]) -> HashMap<u32, f32> {
         let average = self.average_len();
         let mut by_place: Vec<(usize, Posting)> = Vec::with_capacity(found.len());
@@ -202,15 +182,15 @@ impl<'q, 's> Question<'q, 's> {
         ordered
     }
 
-    /// As many as are wanted of what `choose` brings, in their order: of those that are equally good the newest come
-    /// first, then those with the smallest id. Expired and erased ones are left out.
-    fn settled(&self, choose: impl Fn(usize) -> Result<Chosen>) -> Result<Vec<u32>> {
+    /// As many as are wanted of what was chosen first, or else of what `choose` brings, in their order: of those that are
+    /// equally good the newest come first, then those with the smallest id. Expired and erased ones are left out.
+    fn settled(&self, first: Chosen, choose: impl Fn(usize) -> Result<Chosen>) -> Result<Vec<u32>> {
         let limit = self.query.limit;
-        let mut room = limit + SPARE;
+        let (mut chosen, mut room) = (first, limit + SPARE);
         loop {
-            let Chosen { mut scored, rest } = choose(room)?;
+            let Chosen { mut scored, rest } = chosen;
             scored.retain(|(vid, _)| self.at.state.contains(*vid));
-            self.read(&scored.iter().map(|(vid, _)| *vid).collect::<Vec<u32>>())?;
+            self.read(scored.iter().map(|(vid, _)| *vid))?;
             let versions = self.versions.borrow();
             let key = |(vid, score): (u32, f32)| {
                 let memory = &versions.get(&vid)?.as_ref()?.0.memory;
@@ -230,22 +210,24 @@ impl<'q, 's> Question<'q, 's> {
                 return Ok(keyed.into_iter().take(limit).map(|key| key.3).collect());
             }
             room = (room * MORE_FACTOR).min(CHOSEN_MAX);
+            chosen = choose(room)?;
         }
     }
 
-    /// Those that pass the filter, in their order. They are in the state and have not expired.
-    fn wanted(&self, vids: Vec<u32>) -> Result<Vec<u32>> {
-        if self.filter.is_none() || vids.is_empty() {
-            return Ok(vids);
-        }
-        let passing = self.reader.passing(&vids.iter().copied().collect(), &self.query.filter, self.at.as_of)?;
-        Ok(vids.into_iter().filter(|vid| passing.contains(*vid)).collect())
+    /// Whether a version that was read passes the filter.
+    fn is_wanted(&self, vid: u32) -> bool {
+        let versions = self.versions.borrow();
+        let version = versions.get(&vid).and_then(Option::as_ref);
+        version.is_some_and(|(version, _)| filter::passes(&self.query.filter, &version.memory))
     }
 
     /// Reads what these versions say, as far as it is not known yet.
-    fn read(&self, vids: &[u32]) -> Result<()> {
+    fn read(&self, vids: impl Iterator<Item = u32>) -> Result<()> {
         let mut versions = self.versions.borrow_mut();
-        let missing: RoaringBitmap = vids.iter().copied().filter(|vid| !versions.contains_key(vid)).collect();
+        let missing: RoaringBitmap = vids.filter(|vid| !versions.contains_key(vid)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
         missing.iter().for_each(|vid| drop(versions.insert(vid, None)));
         for (vid, version, len) in self.reader.whole_with_len(&missing)? {
             versions.insert(vid, Some((version, len)));
@@ -327,6 +309,50 @@ impl<'q, 's> Question<'q, 's> {
             values => self.reader.rows(sql, values.to_vec())?,
         };
         found.into_iter().map(row).collect()
+    }
+}
+
+/// How the best by words are found.
+enum Words {
+    /// By the server: each term with its weight.
+    There(Vec<(i64, f32)>),
+    /// Among all of the state, best first.
+    Here(Vec<(u32, f32)>),
+}
+
+impl Words {
+    fn best(&self, question: &Question, room: usize) -> Result<Chosen> {
+        match self {
+            Self::There(weights) => {
+                let from = question.within.of_table("words", question.has_filter());
+                let sql = sql::best_by_words(&from, weights, question.average_len(), &question.which(), room);
+                let found = question.numbers::<(u32, f64)>(&sql, question.values())?;
+                Ok(Chosen::of(found, room))
+            }
+            Self::Here(scored) => {
+                let mut passing: Vec<(u32, f32)> = Vec::new();
+                for some in scored.chunks(CHOSEN_MAX / 16) {
+                    let vids: RoaringBitmap = some.iter().map(|(vid, _)| *vid).collect();
+                    let (reader, at) = (question.reader, question.at);
+                    let vids = reader.passing(&vids, &question.query.filter, at.as_of)?;
+                    passing.extend(some.iter().filter(|(vid, _)| vids.contains(*vid)));
+                    if passing.len() > room {
+                        break;
+                    }
+                }
+                let rest = passing.get(room).map(|(_, score)| *score);
+                passing.truncate(room);
+                Ok(Chosen { scored: passing, rest })
+            }
+        }
+    }
+}
+
+impl Chosen {
+    /// The best of the server's, which was asked for so many.
+    pub fn of(found: Vec<(u32, f64)>, room: usize) -> Self {
+        let rest = found.last().filter(|_| found.len() == room).map(|(_, score)| *score as f32);
+        Self { scored: found.into_iter().map(|(vid, score)| (vid, score as f32)).collect(), rest }
     }
 }
 

@@ -4,7 +4,7 @@
 use mysql_async::Value;
 
 use super::put;
-use crate::model::{Filter, Scope, Time};
+use crate::model::{Filter, Memory, Scope, Time};
 
 /// The condition, in brackets where it needs them, and what stands for its `?`, in order. An expired memory passes none;
 /// at [`Time::MIN`] none has expired.
@@ -46,4 +46,22 @@ pub fn condition(filter: &Filter, now: Time) -> (String, Vec<Value>) {
         values.extend(filter.kinds.iter().map(|kind| Value::from(*kind as u8)));
     }
     (parts.join(" and "), values)
+}
+
+/// The same of a memory that is here, whenever it expires.
+pub fn passes(filter: &Filter, memory: &Memory) -> bool {
+    let in_scope = match &filter.scope {
+        Scope::All => true,
+        Scope::Global => memory.project.is_none(),
+        Scope::Project(project) => memory.project.as_ref().is_none_or(|of| of == project),
+    };
+    in_scope
+        && (filter.kinds.is_empty() || filter.kinds.contains(&memory.kind))
+        && filter.tags.iter().all(|tag| memory.tags.contains(tag))
+        && filter.session.as_ref().is_none_or(|session| memory.session.as_ref() == Some(session))
+        && filter.subject.as_ref().is_none_or(|subject| memory.subject.as_ref() == Some(subject))
+        && filter.agent.as_ref().is_none_or(|agent| memory.origin.agent.as_ref() == Some(agent))
+        && filter.trust.is_none_or(|trust| memory.trust == trust)
+        && filter.since.is_none_or(|since| memory.observed_at >= since)
+        && filter.until.is_none_or(|until| memory.observed_at < until)
 }

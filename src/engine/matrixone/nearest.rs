@@ -45,12 +45,10 @@ impl Near {
 
     /// The nearest that the server finds.
     pub fn nearest(&self, question: &Question, limit: usize) -> Result<Chosen> {
-        let Some(table) = &self.table else { return Ok(Chosen { scored: Vec::new(), rest: None }) };
+        let Some(table) = &self.table else { return Ok(Chosen::default()) };
         let from = question.within.of_table(table, question.has_filter());
         let sql = sql::nearest(&from, &self.text, &question.which(), limit);
-        let found = question.numbers::<(u32, f64)>(&sql, question.values())?;
-        let rest = found.last().filter(|_| found.len() == limit).map(|(_, cosine)| *cosine as f32);
-        Ok(Chosen { scored: found.into_iter().map(|(vid, cosine)| (vid, cosine as f32)).collect(), rest })
+        Ok(Chosen::of(question.numbers::<(u32, f64)>(&sql, question.values())?, limit))
     }
 
     /// Of one that has these codes.
