@@ -1,6 +1,6 @@
-//! Both engines, after the same operations on the same memories, give the same answers: candidates with everything that
-//! ranking needs, listings, look-ups and what has no vector yet; at heads, on branches and at snapshots; whichever of the
-//! three ways tells the server what a state holds. Random histories and questions.
+//! Both engines, after the same operations on the same memories, give the same answers: candidates with everything
+//! that ranking needs, listings, look-ups and what has no vector yet; at heads, on branches and at snapshots;
+//! whichever of the three ways tells the server what a state holds. Random histories and questions.
 
 use std::collections::BTreeSet;
 

@@ -6,8 +6,8 @@ use mysql_async::Value;
 use super::put;
 use crate::model::{Filter, Memory, Scope, Time};
 
-/// The condition, in brackets where it needs them, and what stands for its `?`, in order. An expired memory passes none;
-/// at [`Time::MIN`] none has expired.
+/// The condition, in brackets where it needs them, and what stands for its `?`, in order. An expired memory passes
+/// none; at [`Time::MIN`] none has expired.
 pub fn condition(filter: &Filter, now: Time) -> (String, Vec<Value>) {
     let mut parts = vec!["(expires_at is null or expires_at > ?)".to_owned()];
     let mut values: Vec<Value> = vec![now.0.into()];

@@ -100,7 +100,8 @@ impl MatrixOne {
 }
 
 impl Waiting {
-    /// Serves everybody who waits, whoever asked for it. On its own task: nobody who goes away leaves the others waiting.
+    /// Serves everybody who waits, whoever asked for it. On its own task: nobody who goes away leaves the others
+    /// waiting.
     async fn serve(self: Arc<Self>, store: Arc<Store>, places: Arc<Semaphore>) {
         let _turn = self.turn.lock().await;
         let (orders, answers): (Vec<Order>, Vec<_>) = {

@@ -1,8 +1,9 @@
-//! A question by meaning to one state: which of its versions are nearest, how near others are, and how cosines lie in the
-//! whole state. Vectors stand in their tables as codes, whole numbers, so that the server's products are exact and its
-//! cosines are ours but for the last rounding.
+//! A question by meaning to one state: which of its versions are nearest, how near others are, and how cosines lie in
+//! the whole state. Vectors stand in their tables as codes, whole numbers, so that the server's products are exact and
+//! its cosines are ours but for the last rounding.
 //!
-//! Up to [`EXACT_MAX`] versions statistics are of all; of more, they are of a few that are spread evenly over the state.
+//! Up to [`EXACT_MAX`] versions statistics are of all; of more, they are of a few that are spread evenly over the
+//! state.
 
 use std::collections::HashMap;
 

@@ -64,13 +64,14 @@ pub const TABLES: &[&str] = &[
     "create table if not exists states (number bigint unsigned primary key, state longblob not null)",
     "create table if not exists touches (first bigint unsigned, number bigint unsigned, primary key (first, number))",
     // A name's last move, and a branch's table, which holds the state of commit `number`.
-    "create table if not exists names (name varchar(64) primary key, made_at bigint not null, seq int unsigned not null, \
-     record blob not null, kind tinyint unsigned not null, is_living bool not null, number bigint unsigned not null, \
-     live int unsigned)",
+    "create table if not exists names (name varchar(64) primary key, made_at bigint not null, \
+     seq int unsigned not null, record blob not null, kind tinyint unsigned not null, is_living bool not null, \
+     number bigint unsigned not null, live int unsigned)",
     "create table if not exists moves (name varchar(64), made_at bigint, seq int unsigned, record blob not null, \
      primary key (name, made_at, seq))",
     "create table if not exists pending (branch varchar(64) primary key, record longblob not null)",
-    "create table if not exists ops (op varchar(48) primary key, made_at bigint not null, is_mark bool not null, reply longblob not null)",
+    "create table if not exists ops (op varchar(48) primary key, made_at bigint not null, is_mark bool not null, \
+     reply longblob not null)",
     "create table if not exists erased (id tinyint unsigned primary key, versions longblob not null)",
     "create table if not exists natives (name varchar(64) primary key, snapshot varchar(64) not null)",
     // Every version's words, a row for each. They lie by word, so that a question reads just its own.
@@ -144,8 +145,8 @@ pub fn insert_many(into: &str, rows: usize, values: usize) -> String {
     format!("insert into {into} values {}", vec![row.as_str(); rows].join(", "))
 }
 
-/// Numbers as an `in` list takes them: a thousand of them are read 10 times as fast as a thousand placeholders. An empty
-/// list, which the server cannot read, is one that nothing is in.
+/// Numbers as an `in` list takes them: a thousand of them are read 10 times as fast as a thousand placeholders. An
+/// empty list, which the server cannot read, is one that nothing is in.
 pub fn numbers(numbers: impl IntoIterator<Item = impl Display>) -> String {
     let mut list = String::new();
     for number in numbers {

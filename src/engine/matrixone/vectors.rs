@@ -1,5 +1,5 @@
-//! Vectors and the spaces that they belong to: what has none yet, keeping them, counting them, letting them go. Each space
-//! has one table for all versions; branches know nothing of it. Vectors are kept as codes, as everywhere.
+//! Vectors and the spaces that they belong to: what has none yet, keeping them, counting them, letting them go. Each
+//! space has one table for all versions; branches know nothing of it. Vectors are kept as codes, as everywhere.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};

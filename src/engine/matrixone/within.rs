@@ -1,5 +1,6 @@
-//! Which versions belong to a state, in words that the server understands. Three ways, from the fastest to the one that
-//! always works; whoever asks leaves out what is not in the state in any case, so that an answer never depends on the way.
+//! Which versions belong to a state, in words that the server understands. Three ways, from the fastest to the one
+//! that always works; whoever asks leaves out what is not in the state in any case, so that an answer never depends on
+//! the way.
 
 use roaring::RoaringBitmap;
 

@@ -94,8 +94,8 @@ impl Store {
         }
     }
 
-    /// What is durable is remembered; tables that nobody needs go. One that stays because of an error goes with the next
-    /// compaction.
+    /// What is durable is remembered; tables that nobody needs go. One that stays because of an error goes with the
+    /// next compaction.
     fn publish(&self, left: Left, upheavals: u64) {
         let erased = self.states.erased();
         for (number, row) in left.commits {

@@ -1,4 +1,5 @@
-//! The statements of those who ask: which versions of a state have what, and what they say. Of `sql.rs`, whose rules hold.
+//! The statements of those who ask: which versions of a state have what, and what they say. Of `sql.rs`, whose rules
+//! hold.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -145,7 +146,8 @@ pub fn cosines(table: &str, codes: &str, vids: &RoaringBitmap) -> String {
 
 pub fn cosines_between(table: &str, codes: &str, first: u32, last: u32) -> String {
     format!(
-        "select vid, cosine_similarity(e, '{codes}') from {table} where e is not null and vid between {first} and {last}"
+        "select vid, cosine_similarity(e, '{codes}') from {table} \
+         where e is not null and vid between {first} and {last}"
     )
 }
 
