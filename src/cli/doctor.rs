@@ -82,7 +82,7 @@ fn room(paths: &Paths) -> Finding {
             let found = format!("{} free where memories lie", bytes(free));
             match free {
                 ..ROOM_BYTES_BAD => Finding::bad("disk", found, "make room: a full disk refuses every store"),
-                ..ROOM_BYTES_WEAK => Finding::weak("disk", found, "make room soon"),
+                ROOM_BYTES_BAD..ROOM_BYTES_WEAK => Finding::weak("disk", found, "make room soon"),
                 _ => Finding::good("disk", found),
             }
         }

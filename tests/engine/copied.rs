@@ -116,7 +116,7 @@ fn an_erasure_while_a_copy_is_under_way_ends_it_and_nothing_of_it_is_left() {
     runtime().block_on(async {
         let engine = open(old.path()).unwrap();
         let secret = memory("the secret is xyzzy");
-        store(&engine, "main", &[secret.clone()]).await;
+        store(&engine, "main", std::slice::from_ref(&secret)).await;
         carry(&engine, &incoming(new.path()), |_| Err(Error::cancelled("cut"))).await.unwrap_err();
         let author = Author { agent: None, agent_version: None, session: SessionId::new("s").unwrap(), project: None };
         engine.erase(op(), Erase { ids: vec![secret.id], author, note: None, at: clock::now() }).await.unwrap();

@@ -271,7 +271,7 @@ async fn compare(both: &Both, name: &Name, chance: &mut Chance, questions: u64) 
         let (a, b) = (both.embedded.short_lens(&some).await.unwrap(), both.matrixone.short_lens(&some).await.unwrap());
         assert_eq!(a, b, "{name}: {some:?}");
 
-        let terms = lexical::terms(*one::<&str>(chance, WORDS));
+        let terms = lexical::terms(one::<&str>(chance, WORDS));
         let limit = chance.below(4) as u32;
         let a = both.embedded.containing(&ours, &terms, &filter, limit).await.unwrap();
         let b = both.matrixone.containing(&theirs, &terms, &filter, limit).await.unwrap();
@@ -321,7 +321,7 @@ fn both_engines_give_the_same_answers_after_the_same_operations() {
                     known.extend(fresh);
                 }
                 _ => {
-                    let changed = known.iter().filter(|_| chance.0 % 3 == 0).cloned().collect::<Vec<_>>();
+                    let changed = known.iter().filter(|_| chance.0.is_multiple_of(3)).cloned().collect::<Vec<_>>();
                     let mut change = |old: Memory| match chance.below(3) {
                         0 => Change::Remove { id: old.id, expect: Expect::Live },
                         _ => Change::Replace {
@@ -358,7 +358,7 @@ fn a_state_full_of_holes_is_searched_like_any_other() {
         both.change(&main, Verb::Store, all.iter().cloned().map(Change::Store).collect()).await;
         let mut live = all.iter().map(|memory| memory.id).collect::<BTreeSet<_>>();
         let gone: Vec<MemoryId> = all.iter().step_by(2).map(|memory| memory.id).collect();
-        gone.iter().for_each(|id| drop(live.remove(id)));
+        live.retain(|id| !gone.contains(id));
         let remove = |id: MemoryId| Change::Remove { id, expect: Expect::Live };
         both.change(&main, Verb::Purge, gone.into_iter().map(remove).collect()).await;
         both.embed().await;

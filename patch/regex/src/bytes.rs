@@ -159,7 +159,7 @@ impl Parser<'_> {
     /// Up to the end, or the bracket that closes.
     fn pieces(&mut self, depth: usize) -> Option<Vec<Piece>> {
         let mut pieces = Vec::new();
-        while !self.rest.is_empty() && !(depth > 0 && self.rest[0] == b')') {
+        while !(self.rest.is_empty() || depth > 0 && self.rest[0] == b')') {
             match self.next()? {
                 b'^' => pieces.push(Piece::Start),
                 b'$' => pieces.push(Piece::End),

@@ -122,10 +122,13 @@ fn reached(session: &mut Session) -> Result<(String, Finding)> {
         _ => format!("the server's is {} ms behind", -offset_ms),
     };
     let remedy = "set both by NTP: what several machines did is listed in the order of these clocks";
-    let clocks = match offset_ms.unsigned_abs() {
-        ..=CLOCK_MS_FINE => Finding::good("clocks", found),
-        ..=CLOCK_MS_ODD => Finding::weak("clocks", found, remedy),
-        _ => Finding::bad("clocks", found, remedy),
+    let apart_ms = offset_ms.unsigned_abs();
+    let clocks = if apart_ms <= CLOCK_MS_FINE {
+        Finding::good("clocks", found)
+    } else if apart_ms <= CLOCK_MS_ODD {
+        Finding::weak("clocks", found, remedy)
+    } else {
+        Finding::bad("clocks", found, remedy)
     };
     Ok((version, clocks))
 }

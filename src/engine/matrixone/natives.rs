@@ -78,9 +78,9 @@ impl Store {
             let known: Vec<String> =
                 known.into_iter().map(|found| row(found).map(|(ident,)| ident)).collect::<Result<_>>()?;
             let there = there.into_iter().map(|found| row(found).map(|(ident,)| ident));
-            Ok(there
+            there
                 .filter(|ident: &Result<String>| ident.as_ref().is_ok_and(|ident| !known.contains(ident)))
-                .collect::<Result<Vec<_>>>()?)
+                .collect::<Result<Vec<_>>>()
         });
         match orphans {
             Ok(orphans) => orphans.iter().for_each(|ident| self.drop_native(ident)),

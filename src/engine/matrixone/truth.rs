@@ -100,7 +100,7 @@ impl<'s> Reader<'s> {
     /// One value for each of these versions, in the order of the vids.
     fn column<T>(&self, columns: &str, vids: &RoaringBitmap, read: impl Fn(Row) -> Result<(u32, T)>) -> Result<Vec<T>> {
         let mut found = Vec::with_capacity(vids.len() as usize);
-        self.each(columns, vids, |row| Ok(found.push(read(row)?)))?;
+        self.each(columns, vids, |row| read(row).map(|one| found.push(one)))?;
         found.sort_unstable_by_key(|(vid, _)| *vid);
         if found.len() as u64 != vids.len() {
             return Err(damaged("versions are missing"));
