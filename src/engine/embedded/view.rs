@@ -1,6 +1,7 @@
 //! Truth as a reader sees it: one snapshot of the tables, with the index and the states beside it. It answers what
 //! `history` asks.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use redb::{ReadOnlyTable, ReadableTable};
@@ -23,34 +24,54 @@ const LENGTHS_READ_MAX: u64 = 64;
 pub struct View<'s> {
     pub store: &'s Store,
     pub truth: Snapshot,
-    commits: ReadOnlyTable<u32, &'static [u8]>,
-    versions: ReadOnlyTable<u32, &'static [u8]>,
+    commits: OnceCell<Numbered>,
+    versions: OnceCell<Numbered>,
 }
+
+type Numbered = ReadOnlyTable<u32, &'static [u8]>;
 
 impl Store {
     /// Truth as of now.
     pub(super) fn view(&self) -> Result<View<'_>> {
-        let truth = self.snapshot()?;
-        Ok(View { store: self, commits: truth.open(COMMITS)?, versions: truth.open(VERSIONS)?, truth })
+        Ok(View { store: self, truth: self.snapshot()?, commits: OnceCell::new(), versions: OnceCell::new() })
     }
 }
 
 impl View<'_> {
+    fn commits(&self) -> Result<&Numbered> {
+        opened(&self.commits, || self.truth.open(COMMITS))
+    }
+
+    fn versions(&self) -> Result<&Numbered> {
+        opened(&self.versions, || self.truth.open(VERSIONS))
+    }
+
     /// Asks the index, which mends itself.
     fn index<T>(&self, ask: impl Fn(&super::index::Index) -> Result<T>) -> Result<T> {
         self.store.mending(|| ask(&self.store.index))
     }
 }
 
+/// Opening a table costs as much as some look-ups in it: it is done once, and only by those who need it.
+fn opened(table: &OnceCell<Numbered>, open: impl FnOnce() -> Result<Numbered>) -> Result<&Numbered> {
+    match table.get() {
+        Some(table) => Ok(table),
+        None => {
+            let fresh = open()?;
+            Ok(table.get_or_init(|| fresh))
+        }
+    }
+}
+
 impl Places for View<'_> {
     fn place(&self, number: u32) -> Result<Place> {
-        place_of(&self.commits, number)
+        place_of(self.commits()?, number)
     }
 }
 
 impl Truth for View<'_> {
     fn commit(&self, number: u32) -> Result<CommitRow> {
-        commit_row(&self.commits, number)
+        commit_row(self.commits()?, number)
     }
 
     fn number_of(&self, id: CommitId) -> Result<Option<u32>> {
@@ -60,7 +81,7 @@ impl Truth for View<'_> {
     fn raw(&self, number: u32) -> Result<Arc<RoaringBitmap>> {
         match self.store.state_at_hand(number) {
             Some(state) => Ok(Arc::clone(&state.raw)),
-            None => Ok(Arc::new(replay(&self.commits, &self.truth.open(STATES)?, number)?)),
+            None => Ok(Arc::new(replay(self.commits()?, &self.truth.open(STATES)?, number)?)),
         }
     }
 
@@ -69,7 +90,7 @@ impl Truth for View<'_> {
     }
 
     fn version<T>(&self, vid: u32, read: impl FnOnce(&VersionRow) -> Result<T>) -> Result<T> {
-        version(&self.versions, vid, read)
+        version(self.versions()?, vid, read)
     }
 
     fn vids_of(&self, id: &MemoryId) -> Result<Vec<u32>> {
@@ -136,7 +157,7 @@ impl Past for View<'_> {
         let mut vids_left = vids.iter();
         // Neighbours are read in one go: a commit's versions mostly stand together.
         while let Some(range) = vids_left.next_range() {
-            for row in self.versions.range(range)? {
+            for row in self.versions()?.range(range)? {
                 tokens += u64::from(VersionRow::decode(row?.1.value())?.terms());
                 found += 1;
             }
