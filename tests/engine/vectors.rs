@@ -270,7 +270,9 @@ fn a_search_among_very_many_finds_nearly_what_an_exact_one_finds() {
             let variance = cosines.iter().map(|it| (f64::from(*it) - mean).powi(2)).sum::<f64>() / COUNT as f64;
             let told = found.cosines.unwrap();
             assert_eq!(u64::from(told.count), COUNT);
-            assert!((f64::from(told.mean) - mean).abs() < 0.02, "a mean of {} for {mean}", told.mean);
+            // Estimated from 128 of them: six standard errors.
+            let slack = 6.0 * (variance / 128.0).sqrt();
+            assert!((f64::from(told.mean) - mean).abs() < slack, "a mean of {} for {mean}", told.mean);
             let ratio = f64::from(told.deviation) / variance.sqrt();
             assert!((0.8..1.25).contains(&ratio), "a deviation of {} for {}", told.deviation, variance.sqrt());
         }
