@@ -96,6 +96,26 @@ fn derived_data_can_be_dropped_and_rebuilt_with_equal_answers() {
 }
 
 #[test]
+fn a_piece_of_the_index_that_was_not_named_before_a_kill_is_made_again() {
+    let (home, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let engine = open(home.path()).unwrap();
+    runtime.block_on(some_history(&engine, &mut Rng(seed())));
+    runtime.block_on(engine.rest()).unwrap();
+    let at = runtime.block_on(head(&engine));
+    let before = runtime.block_on(view(&engine, &at));
+    drop(engine);
+    let files = || std::fs::read_dir(home.path().join("derived/index")).unwrap().map(|entry| entry.unwrap().path());
+    for piece in files() {
+        std::fs::rename(&piece, piece.with_extension("unready")).unwrap();
+    }
+    let engine = open(home.path()).unwrap();
+    runtime.block_on(engine.rest()).unwrap();
+    assert!(files().all(|file| file.extension().is_some_and(|extension| extension == "segment")), "one is half named");
+    let at = runtime.block_on(head(&engine));
+    assert_eq!(runtime.block_on(view(&engine, &at)), before);
+}
+
+#[test]
 fn a_store_reads_the_same_after_it_was_closed_and_opened() {
     let (home, runtime, mut rng) = (tempfile::tempdir().unwrap(), runtime(), Rng(seed()));
     let engine = open(home.path()).unwrap();

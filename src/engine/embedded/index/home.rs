@@ -28,8 +28,10 @@ impl Home {
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
+            // One that was not named yet may be whole, and would be written over by the next one of that name.
+            let is_named = path.extension().is_some_and(|extension| extension == "segment");
             match Segment::open(&path, &truth) {
-                Ok(Some(segment)) => found.push(segment),
+                Ok(Some(segment)) if is_named => found.push(segment),
                 _ => remove(&path),
             }
         }
