@@ -1,6 +1,7 @@
 //! Branches' tables. Each holds the live rows of its branch's head and is changed in the transaction that moves the
 //! head. A new one is a copy of the nearest there is, which the server makes without copying.
 
+use mysql_async::Value;
 use roaring::RoaringBitmap;
 
 use super::session::Session;
@@ -26,13 +27,21 @@ pub fn all(session: &mut Session) -> Result<Vec<Live>> {
 
 /// Takes rows out of a table and brings others in, from `versions`.
 pub fn change(session: &mut Session, table: u32, delta: &Delta) -> Result<()> {
-    for part in parts(&delta.removed) {
-        session.text(&sql::take_out(table, &part))?;
+    match run(&delta.removed) {
+        Some(run) => drop(session.run(&sql::take_out_run(table), run)?),
+        None => parts(&delta.removed).iter().try_for_each(|part| session.text(&sql::take_out(table, part)))?,
     }
-    for part in parts(&delta.added) {
-        session.text(&sql::bring_in(table, &part))?;
+    match run(&delta.added) {
+        Some(run) => session.run(&sql::bring_in_run(table), run).map(drop),
+        None => parts(&delta.added).iter().try_for_each(|part| session.text(&sql::bring_in(table, part))),
     }
-    Ok(())
+}
+
+/// The ends of numbers that stand together, as those of most writes do.
+fn run(vids: &RoaringBitmap) -> Option<Vec<Value>> {
+    let mut runs = vids.iter();
+    let run = runs.next_range()?;
+    runs.next().is_none().then(|| vec![(*run.start()).into(), (*run.end()).into()])
 }
 
 /// A number for a new table, given to nobody else.

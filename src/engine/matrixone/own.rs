@@ -176,8 +176,14 @@ impl Ground for Reader<'_> {
             if some.is_empty() && others.is_empty() {
                 break;
             }
-            let asked = sql::prepared(&sql::hexes(some.iter().cloned()), &sql::hexes(others.iter().cloned()));
-            for found in self.with(|session| session.text_rows(&asked))? {
+            let found = match (some, others) {
+                ([id], [text]) => self.rows(&sql::prepared_one(), vec![id.as_str().into(), text.as_str().into()])?,
+                _ => {
+                    let asked = sql::prepared(&sql::hexes(some.iter().cloned()), &sql::hexes(others.iter().cloned()));
+                    self.with(|session| session.text_rows(&asked))?
+                }
+            };
+            for found in found {
                 let (vid, id, text) = self.remember_with_text(found)?;
                 if seen.insert(vid) {
                     prepared.memories.entry(id).and_modify(|vids| vids.push(vid));

@@ -200,10 +200,24 @@ pub fn passing(which: &str, condition: &str) -> String {
 /// Versions of these memories and of these texts, with the text's key: `STORED` and `text_key`.
 pub fn prepared(memories: &str, texts: &str) -> String {
     let of = |what: &str, list: &str| {
-        let list = if list.is_empty() { "''" } else { list };
+        let list = if list.is_empty() { "null" } else { list };
         format!("select {STORED}, text_key from versions where {what} in ({list})")
     };
     format!("{} union all {}", of("memory", memories), of("text_key", texts))
+}
+
+/// The same of one memory and one text: the statement is prepared once.
+pub fn prepared_one() -> String {
+    prepared("?", "?")
+}
+
+/// As [`take_out`] and [`bring_in`], of numbers that stand together: these are prepared once for each table.
+pub fn take_out_run(table: u32) -> String {
+    take_out(table, "vid between ? and ?")
+}
+
+pub fn bring_in_run(table: u32) -> String {
+    bring_in(table, "vid between ? and ?")
 }
 
 pub const COUNTS: &str = "select (select count(*) from names where is_living and kind = 0), \
