@@ -1,6 +1,6 @@
-//! `MEMORIA_MATRIXONE_URL=mysql://user:password@host:port cargo bench --bench matrixone [-- MEMORIES]`: the shared engine
-//! beside plain SQL on the same server in the same run. Without a number: 100,000 memories, in ten projects. Nothing is
-//! asserted: machines differ, so read the ratios. It works in a database of its own, which goes at the end.
+//! `MEMORIA_MATRIXONE_URL=mysql://user:password@host:port cargo bench --bench matrixone [-- MEMORIES]`: the shared
+//! engine beside plain SQL on the same server in the same run. Without a number: 100,000 memories, in ten projects.
+//! Nothing is asserted: machines differ, so read the ratios. It works in a database of its own, which goes at the end.
 //!
 //! Plain search is the server's own: a full-text index over the same words in boolean mode, by BM25, and an exact scan
 //! of vectors, each within the project. A plain store is a transaction that inserts the same rows and looks at nothing.

@@ -1,6 +1,7 @@
 //! A question to a state: document frequencies, the best by words and by meaning within the filter, their neighbours,
 //! and how each meets the question. The server adds up the very scores that the embedded engine has, in other
-//! precision: it chooses a few more than are wanted, and here they are put in the same order. The ranking is `search/`'s.
+//! precision: it chooses a few more than are wanted, and here they are put in the same order. The ranking is
+//! `search/`'s.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -182,8 +183,8 @@ impl<'q, 's> Question<'q, 's> {
         ordered
     }
 
-    /// As many as are wanted of what was chosen first, or else of what `choose` brings, in their order: of those that are
-    /// equally good the newest come first, then those with the smallest id. Expired and erased ones are left out.
+    /// As many as are wanted of what was chosen first, or else of what `choose` brings, in their order: of those that
+    /// are equally good the newest come first, then those with the smallest id. Expired and erased ones are left out.
     fn settled(&self, first: Chosen, choose: impl Fn(usize) -> Result<Chosen>) -> Result<Vec<u32>> {
         let limit = self.query.limit;
         let (mut chosen, mut room) = (first, limit + SPARE);
