@@ -265,6 +265,10 @@ impl<E: Engine> Service<E> {
     /// Finds out now which model is wanted, so that an answer can tell.
     pub(super) async fn settle_vectors(&self) -> Result<()> {
         let settings = self.config().embedding.clone();
+        // Asked for after every request, where there is mostly nothing to settle.
+        if self.vectors.now().settled_for.as_ref() == Some(&settings) {
+            return Ok(());
+        }
         self.vectors.settle(&self.engine.spaces().await?, &settings).await;
         Ok(())
     }

@@ -7,7 +7,7 @@ mod names;
 use redb::{Key, ReadTransaction, ReadableTable, TableDefinition, Value};
 
 pub use super::super::history::rows::{
-    Body, CommitRow, Delta, Event, Move, Place, Reply, Standing, VersionRow, bitmap, bitmap_bytes, damaged, pending,
+    Body, CommitRow, Delta, Event, Move, Place, Reply, VersionRow, bitmap, bitmap_bytes, damaged, pending,
     pending_bytes,
 };
 use crate::error::Result;

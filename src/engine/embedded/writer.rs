@@ -21,13 +21,14 @@ use super::erase;
 use super::index::{Index, Words};
 use super::store::Store;
 use super::tables::{
-    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, Event, FORMAT, META, Meta, Move, NAMES, OPS, PENDING,
-    Place, Reply, STATES, Standing, TOUCHES, VERSIONS, WIDE, bitmap_bytes,
+    self, COMMIT_IDS, COMMITS, ERASED, FORMAT, META, Meta, NAMES, OPS, PENDING, Reply, STATES, TOUCHES, VERSIONS, WIDE,
+    bitmap_bytes,
 };
 use crate::clock;
+use crate::engine::history::commit::first;
 use crate::engine::history::judge::Task;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Applied, Author, Commit, Name, NameKind, OpId, Protection, Salt, SessionId, Verb, Write};
+use crate::model::{Applied, Name, OpId, Salt, Write};
 
 /// Writes that may wait; the next caller waits for a place.
 pub const QUEUE_WRITES_MAX: usize = 1_024;
@@ -107,36 +108,10 @@ pub fn initialise(database: &Database) -> Result<()> {
         transaction.open_table(ERASED)?;
         let mut tables = Tables::open(&transaction)?;
         let at = clock::now();
-        let commit = Commit {
-            parents: vec![],
-            added: vec![],
-            removed: vec![],
-            author: Author { agent: None, agent_version: None, session: SessionId::new("memoria")?, project: None },
-            verb: Verb::Init,
-            note: None,
-            about: vec![],
-            at,
-            op: OpId { nonce: store, line: 0 },
-        };
-        let row = CommitRow {
-            place: Place { depth: 0, parents: [None; 2], jump: 0 },
-            live: 0,
-            tokens: 0,
-            since_keyframe: 0,
-            body: Body::Narrow { canonical: commit.encode(), delta: Delta::default() },
-        };
+        let (row, created) = first(store, at)?;
         tables.commits.insert(0, row.encode().as_slice())?;
-        tables.commit_ids.insert(&commit.id().0, 0)?;
+        tables.commit_ids.insert(&row.id().0, 0)?;
         tables.states.insert(0, bitmap_bytes(&RoaringBitmap::new())?.as_slice())?;
-        let standing = Standing {
-            number: 0,
-            kind: NameKind::Branch,
-            protection: Protection::Open,
-            created_at: at,
-            moved_at: at,
-            note: None,
-        };
-        let created = Move { at, seq: 0, event: Event::Created, standing };
         let key = tables::move_key(&Name::main(), at, 0);
         tables.names.insert(key.as_slice(), created.encode().as_slice())?;
     }

@@ -3,11 +3,11 @@
 
 use super::draft::Draft;
 use super::graph::place_after;
-use super::rows::{Body, CommitRow, KEYFRAME_CHANGES, Move, NARROW_CHANGES_MAX, Place};
+use super::rows::{Body, CommitRow, Delta, Event, KEYFRAME_CHANGES, Move, NARROW_CHANGES_MAX, Place, Standing};
 use super::state::Head;
 use super::{Analysed, Truth};
 use crate::error::Result;
-use crate::model::{Commit, CommitId, OpId, VersionId, Write};
+use crate::model::{Author, Commit, CommitId, NameKind, OpId, Protection, SessionId, Time, Verb, VersionId, Write};
 
 /// A commit that is not written yet.
 pub struct Next {
@@ -24,6 +24,32 @@ impl Next {
         let CommitRow { place, live, tokens, since_keyframe, .. } = self.row;
         Head { number: self.number, id: self.id, place, since_keyframe, live, tokens, last }
     }
+}
+
+/// What every store begins with: the row of the empty commit number 0, and the move by which `main` stands there.
+/// `store` is the store's random id.
+pub fn first(store: [u8; 16], at: Time) -> Result<(CommitRow, Move)> {
+    let commit = Commit {
+        parents: vec![],
+        added: vec![],
+        removed: vec![],
+        author: Author { agent: None, agent_version: None, session: SessionId::new("memoria")?, project: None },
+        verb: Verb::Init,
+        note: None,
+        about: vec![],
+        at,
+        op: OpId { nonce: store, line: 0 },
+    };
+    let row = CommitRow {
+        place: Place { depth: 0, parents: [None; 2], jump: 0 },
+        live: 0,
+        tokens: 0,
+        since_keyframe: 0,
+        body: Body::Narrow { canonical: commit.encode(), delta: Delta::default() },
+    };
+    let (kind, protection) = (NameKind::Branch, Protection::Open);
+    let standing = Standing { number: 0, kind, protection, created_at: at, moved_at: at, note: None };
+    Ok((row, Move { at, seq: 0, event: Event::Created, standing }))
 }
 
 /// What a draft on a head becomes.

@@ -8,9 +8,10 @@ use super::pool::Pool;
 use super::session::Session;
 use super::{incoming, put, sql};
 use crate::clock;
-use crate::engine::history::rows::{Body, CommitRow, Delta, Event, Move, Place, Standing, bitmap_bytes, damaged};
+use crate::engine::history::commit::first;
+use crate::engine::history::rows::{bitmap_bytes, damaged};
 use crate::error::{Error, Result};
-use crate::model::{Author, Commit, Name, NameKind, OpId, Protection, Salt, SessionId, Verb};
+use crate::model::{Name, Salt};
 
 /// What this build reads and writes.
 pub const FORMAT: u32 = 1;
@@ -68,36 +69,10 @@ fn begin(session: &mut Session) -> Result<()> {
     if taken == 0 {
         return Ok(());
     }
-    let commit = Commit {
-        parents: vec![],
-        added: vec![],
-        removed: vec![],
-        author: Author { agent: None, agent_version: None, session: SessionId::new("memoria")?, project: None },
-        verb: Verb::Init,
-        note: None,
-        about: vec![],
-        at,
-        op: OpId { nonce: store, line: 0 },
-    };
-    let row = CommitRow {
-        place: Place { depth: 0, parents: [None; 2], jump: 0 },
-        live: 0,
-        tokens: 0,
-        since_keyframe: 0,
-        body: Body::Narrow { canonical: commit.encode(), delta: Delta::default() },
-    };
+    let (row, created) = first(store, at)?;
     put::commit(session, 0, &row)?;
     let empty = bitmap_bytes(&Default::default())?;
     session.run(sql::INSERT_STATE, vec![0.into(), empty.clone().into()])?;
     session.run(sql::INSERT_ERASED, vec![empty.into()])?;
-    let standing = Standing {
-        number: 0,
-        kind: NameKind::Branch,
-        protection: Protection::Open,
-        created_at: at,
-        moved_at: at,
-        note: None,
-    };
-    let created = Move { at, seq: 0, event: Event::Created, standing };
     put::named(session, &Name::main(), None, &created, Some(FIRST_TABLE))
 }
