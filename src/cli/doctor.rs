@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::config::{Config, EngineKind};
 use crate::engine::matrixone::doctor::{self, Finding, Verdict};
 use crate::engine::matrixone::settings::Settings;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::paths::Paths;
 use crate::wire::message::{ClientKind, Status};
 
@@ -74,11 +74,9 @@ fn folders(paths: &Paths) -> Finding {
     }
 }
 
-#[cfg(unix)]
 fn room(paths: &Paths) -> Finding {
-    let free = |path: &Path| rustix::fs::statvfs(path).map(|room| room.f_bavail.saturating_mul(room.f_frsize));
     match free(&paths.data_dir) {
-        Ok(free) => {
+        Ok(Some(free)) => {
             let found = format!("{} free where memories lie", bytes(free));
             match free {
                 ..ROOM_BYTES_BAD => Finding::bad("disk", found, "make room: a full disk refuses every store"),
@@ -86,16 +84,23 @@ fn room(paths: &Paths) -> Finding {
                 _ => Finding::good("disk", found),
             }
         }
-        Err(error) => {
-            let why = Error::io(format_args!("look at {}", paths.data_dir.display()), &error.into());
-            Finding::weak("disk", why.message, "look at the disk yourself")
-        }
+        Ok(None) => Finding::good("disk", format!("not measured on this system: {}", paths.data_dir.display())),
+        Err(error) => Finding::weak("disk", error.message, "look at the disk yourself"),
+    }
+}
+
+/// Bytes that may still be written there; `None` on a system that is not asked.
+#[cfg(unix)]
+fn free(folder: &Path) -> Result<Option<u64>> {
+    match rustix::fs::statvfs(folder) {
+        Ok(room) => Ok(Some(room.f_bavail.saturating_mul(room.f_frsize))),
+        Err(error) => Err(crate::error::Error::io(format_args!("look at {}", folder.display()), &error.into())),
     }
 }
 
 #[cfg(not(unix))]
-fn room(paths: &Paths) -> Finding {
-    Finding::good("disk", format!("not measured on this system: {}", paths.data_dir.display()))
+fn free(_: &Path) -> Result<Option<u64>> {
+    Ok(None)
 }
 
 async fn daemon(paths: &Paths) -> Vec<Finding> {
