@@ -10,6 +10,7 @@
 //!                                                  engine::Engine --> embedded
 //! ```
 
+pub mod agents;
 pub mod cli;
 pub mod client;
 pub mod clock;

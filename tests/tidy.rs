@@ -12,7 +12,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     // `engine::matrixone` is asked by `doctor`, which must find out why the daemon cannot.
     (
         "cli",
-        &["client", "wire::message", "wire::limits", "embed::install", "engine::matrixone", "model", "paths", "config"],
+        &[
+            "agents",
+            "client",
+            "wire::message",
+            "wire::limits",
+            "embed::install",
+            "engine::matrixone",
+            "model",
+            "paths",
+            "config",
+        ],
     ),
     ("client", &["wire", "model", "paths", "config"]),
     // Of `engine` dispatch.rs knows how it is opened; it reads and writes through the verbs alone.
@@ -47,13 +57,13 @@ const NAMED_ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("SystemTime", &["src/clock.rs"], "a test must be able to say what time it is"),
     (
         "serde_json",
-        &["src/mcp/", "src/cli/", "src/embed/", "src/model/merge.rs"],
+        &["src/mcp/", "src/cli/", "src/agents/", "src/embed/", "src/model/merge.rs"],
         "JSON is for agents and scripts, models' files and endpoints, and what was written into metadata is merged by key",
     ),
     ("notify", &["src/daemon/watch.rs"], "one place hears of edited settings"),
     ("tracing_subscriber", &["src/daemon/logs.rs"], "one place decides what is logged"),
     ("tracing_appender", &["src/daemon/logs.rs"], "one place writes the log"),
-    ("toml", &["src/config.rs", "src/config/"], "one table of settings"),
+    ("toml", &["src/config.rs", "src/config/", "src/agents/edit/"], "our settings, and those of agents"),
     ("directories", &["src/paths.rs"], "one place knows where things lie"),
     ("ort", &["src/embed/child/runtime.rs"], "the runtime is loaded in a process of its own"),
     ("clap", &["src/cli/", "src/bin/"], "arguments are parsed where people type"),
