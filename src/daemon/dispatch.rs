@@ -19,6 +19,7 @@ use crate::engine::embedded::{self, Embedded};
 use crate::engine::matrixone::settings::Settings;
 use crate::engine::matrixone::{self, MatrixOne};
 use crate::error::{Error, Result};
+use crate::mcp;
 use crate::model::{Name, OpId, ProjectId, SessionId, StoreStatus};
 use crate::paths::Paths;
 use crate::service::{Caller, Checkouts, Service, Vectors, follow};
@@ -152,6 +153,9 @@ impl Dispatch {
             Request::Export(ask) => service.export(caller, ask).await.map(Response::Exported),
             Request::Upkeep(ask) => service.upkeep(ask).await,
             Request::Model(ask) => service.models(ask).await,
+            Request::Brief(ask) => {
+                service.brief(caller, ask, mcp::briefing).await.map(|briefed| Response::Briefed(Box::new(briefed)))
+            }
             Request::Mcp(_) | Request::Status | Request::Stop(_) | Request::Relocate(_) => {
                 Err(Error::internal("a request of the session's own reached the store"))
             }

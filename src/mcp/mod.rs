@@ -11,6 +11,7 @@ mod server;
 mod session;
 mod tools;
 
+pub use reply::briefing::written as briefing;
 pub use session::Session;
 
 use crate::error::Result;

@@ -1,5 +1,5 @@
 //! On which branch each session is, kept in one small file beside the logs: it belongs to this machine, whatever
-//! engine keeps the memories. The only file of the service's own; it never moves a session that did not ask.
+//! engine keeps the memories. It never moves a session that did not ask.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,7 +18,7 @@ const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
 
 /// What a written file must survive.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Lasting {
+pub(super) enum Lasting {
     /// The daemon's death. Every session that opens is written down, and must not wait for a disk.
     KillProof,
     /// Power loss too.
@@ -99,24 +99,38 @@ impl Checkouts {
         self.save(&mut inner, Lasting::PowerProof)
     }
 
-    /// Whole or not at all: a new file takes the old one's place.
     fn save(&self, inner: &mut Inner, lasting: Lasting) -> Result<()> {
         let oldest = clock::now().plus_ms(-KEPT_MS);
         inner.sessions.retain(|_, (_, since)| *since >= oldest);
-        let failed = |e: std::io::Error| Error::io(format_args!("write {}", self.file.display()), &e);
-        let fresh = self.file.with_extension("new");
-        let mut file = fs::File::create(&fresh).map_err(failed)?;
-        file.write_all(inner.written().as_bytes()).map_err(failed)?;
-        if lasting == Lasting::PowerProof {
-            file.sync_all().map_err(failed)?;
-        }
-        drop(file);
-        fs::rename(&fresh, &self.file).map_err(failed)
+        keep(&self.file, &inner.written(), lasting)
+    }
+
+    /// Another small file in the same place.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.file.with_file_name(name)
+    }
+
+    /// Where a new session in this project would begin. It moves and remembers nothing.
+    pub fn next_branch(&self, project: Option<&ProjectId>) -> Name {
+        self.lock().projects.get(&project.cloned()).map_or_else(Name::main, |(branch, _)| branch.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes a small file whole or not at all: a new one takes the old one's place.
+pub(super) fn keep(file: &Path, text: &str, lasting: Lasting) -> Result<()> {
+    let failed = |e: std::io::Error| Error::io(format_args!("write {}", file.display()), &e);
+    let fresh = file.with_extension("new");
+    let mut out = fs::File::create(&fresh).map_err(failed)?;
+    out.write_all(text.as_bytes()).map_err(failed)?;
+    if lasting == Lasting::PowerProof {
+        out.sync_all().map_err(failed)?;
+    }
+    drop(out);
+    fs::rename(&fresh, file).map_err(failed)
 }
 
 impl Inner {

@@ -3,11 +3,13 @@
 
 mod blame;
 mod branch;
+mod briefing;
 mod checkouts;
 mod correct;
 mod diff;
 mod list;
 mod log;
+mod looks;
 mod memo;
 mod merge;
 mod models;
@@ -21,6 +23,7 @@ mod rollback;
 mod show;
 mod snapshot;
 mod store;
+mod told;
 mod transfer;
 mod undo;
 mod upkeep;
@@ -51,6 +54,8 @@ pub struct Service<E> {
     config: watch::Receiver<Arc<Config>>,
     checkouts: Arc<Checkouts>,
     vectors: Arc<Vectors>,
+    looks: looks::Looks,
+    told: told::Conversations,
 }
 
 /// Who asks, and under which operation id.
@@ -114,7 +119,8 @@ impl<E: Engine> Service<E> {
         checkouts: Arc<Checkouts>,
         vectors: Arc<Vectors>,
     ) -> Self {
-        Self { engine, config, checkouts, vectors }
+        let looks = looks::Looks::open(checkouts.beside("looks"));
+        Self { engine, config, checkouts, vectors, looks, told: told::Conversations::default() }
     }
 
     /// Checks everything that the model promises; see [`Engine::verify`].

@@ -1,7 +1,8 @@
 //! The messages: what a client may ask of the daemon and what it answers. Read this file to know the daemon;
-//! `memories`, `versions`, `models` and `relocation` say what belongs to each question.
+//! `memories`, `versions`, `models`, `relocation` and `briefing` say what belongs to each question.
 //! Variants are numbered by their order on the wire: only append, and raise the minor version in `hello.rs`.
 
+mod briefing;
 mod memories;
 mod models;
 mod relocation;
@@ -9,6 +10,7 @@ mod versions;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::briefing::*;
 pub use self::memories::*;
 pub use self::models::*;
 pub use self::relocation::*;
@@ -114,6 +116,7 @@ pub enum Request {
     Upkeep(Upkeep),
     Model(Model),
     Relocate(Relocate),
+    Brief(Brief),
 }
 
 impl Request {
@@ -148,7 +151,8 @@ impl Request {
             | Self::Blame(_)
             | Self::Export(_)
             | Self::Model(_)
-            | Self::Relocate(_) => false,
+            | Self::Relocate(_)
+            | Self::Brief(_) => false,
         }
     }
 }
@@ -200,6 +204,7 @@ pub enum Response {
     Models(Models),
     ModelTested(Tested),
     Relocated(Relocated),
+    Briefed(Box<Briefed>),
 }
 
 /// What the shim does with the line it just sent.

@@ -2,6 +2,7 @@
 //! deduplicated, masked, left out or missing is said, with what to do next. It never shows what somebody else wrote
 //! outside of `quote`.
 
+pub mod briefing;
 mod memories;
 mod names;
 mod value;
