@@ -53,6 +53,7 @@ macro_rules! engine_laws {
             an_expired_memory_is_in_no_answer,
             a_memory_keeps_its_id_and_history_through_corrections,
             ids_are_found_by_unique_prefixes,
+            a_text_that_reads_like_a_number_is_a_text,
             a_commit_of_many_changes_is_a_commit_like_any_other,
             what_does_not_exist_is_said_to_be_missing,
             a_branch_begins_where_it_is_made_and_costs_no_commit,

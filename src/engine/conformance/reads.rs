@@ -7,8 +7,8 @@ use crate::engine::{Engine, Names};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lexical;
 use crate::model::{
-    Change, CommitFilter, Expect, Filter, Memory, MemoryId, Name, Outcome, Page, Revision, Time, Verb, VersionId, Walk,
-    Write,
+    Change, CommitFilter, Expect, Filter, Memory, MemoryId, Name, NameChange, NameKind, Outcome, Page, ProjectId,
+    Revision, Scope, SessionId, SubjectId, Time, Verb, VersionId, Walk, Write,
 };
 
 pub async fn a_read_at_a_commit_is_repeatable(engine: &impl Engine) -> Result<()> {
@@ -162,6 +162,37 @@ pub async fn ids_are_found_by_unique_prefixes(engine: &impl Engine) -> Result<()
     apply(engine, Verb::Purge, vec![Change::Remove { id: b.id, expect: Expect::Live }]).await?;
     holds!(engine.find("abcdef02").await? == b.id, "a purged memory is not found by its id");
     Ok(())
+}
+
+/// A server may take `1e400000` for a number with four hundred thousand digits.
+pub async fn a_text_that_reads_like_a_number_is_a_text(engine: &impl Engine) -> Result<()> {
+    const NUMBER: &str = "1e400000";
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&[0x09, 0x91, 0x6e, 0x35]);
+    let mut known = Memory { id: MemoryId(id), session: Some(SessionId::new(NUMBER)?), ..memory("a number by name") };
+    known.project = Some(ProjectId::new(NUMBER)?);
+    known.subject = Some(SubjectId::new(NUMBER)?);
+    known.tags.insert(NUMBER.to_owned());
+    known.origin.agent = Some(NUMBER.to_owned());
+    let mut store = write(Verb::Store, vec![Change::Store(known.clone())])?;
+    let branch: Name = NUMBER.parse()?;
+    let commit = head(engine).await?.commit;
+    store.names = vec![NameChange::Create { name: branch.clone(), kind: NameKind::Branch, commit, note: None }];
+    engine.apply(op(), store).await?;
+    let filter = Filter {
+        scope: Scope::Project(ProjectId::new(NUMBER)?),
+        session: known.session.clone(),
+        subject: known.subject.clone(),
+        agent: known.origin.agent.clone(),
+        tags: vec![NUMBER.to_owned()],
+        ..Filter::default()
+    };
+    let found = engine.page(&head(engine).await?, &filter, ALL).await?;
+    holds!(found.total == 1, "{} memories are found by names like a number", found.total);
+    holds!(engine.find("09916e35").await? == known.id, "the beginning of an id is taken for a number");
+    let there = engine.resolve(&Revision::Name(branch), clock::now()).await?;
+    holds!(there.live == 0, "the branch was made of the head before");
+    verified(engine).await
 }
 
 pub async fn what_does_not_exist_is_said_to_be_missing(engine: &impl Engine) -> Result<()> {

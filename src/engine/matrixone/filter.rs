@@ -18,16 +18,16 @@ pub fn condition(filter: &Filter, now: Time) -> (String, Vec<Value>) {
     match &filter.scope {
         Scope::All => {}
         Scope::Global => also("(project is null) = ?", 1.into()),
-        Scope::Project(project) => also("(project = ? or project is null)", project.as_str().into()),
+        Scope::Project(project) => also("(project = concat('', ?) or project is null)", project.as_str().into()),
     }
     if let Some(session) = &filter.session {
-        also("session = ?", session.as_str().into());
+        also("session = concat('', ?)", session.as_str().into());
     }
     if let Some(subject) = &filter.subject {
-        also("subject = ?", subject.as_str().into());
+        also("subject = concat('', ?)", subject.as_str().into());
     }
     if let Some(agent) = &filter.agent {
-        also("agent = ?", agent.as_str().into());
+        also("agent = concat('', ?)", agent.as_str().into());
     }
     if let Some(trust) = filter.trust {
         also("trust = ?", (trust as u8).into());
@@ -39,7 +39,7 @@ pub fn condition(filter: &Filter, now: Time) -> (String, Vec<Value>) {
         also("observed_at < ?", until.0.into());
     }
     for tag in &filter.tags {
-        also("instr(tags, ?) > 0", put::tags([tag].into_iter()).into());
+        also("instr(tags, concat('', ?)) > 0", put::tags([tag].into_iter()).into());
     }
     if !filter.kinds.is_empty() {
         parts.push(format!("kind in ({})", vec!["?"; filter.kinds.len()].join(", ")));

@@ -1,5 +1,8 @@
 //! Every SQL text of this engine, by the file that uses it. A text that people gave never stands in one: it is a
 //! parameter. What cannot be prepared is made of generated identifiers and numbers alone.
+//!
+//! A text is compared as `concat('', ?)`, never as `?`: the server reads a bare one as a decimal first, and for one like
+//! `1e400000`, which is a good name and may be the beginning of an id, that takes it minutes of a processor.
 
 mod questions;
 mod upkeep;
@@ -111,14 +114,14 @@ pub const INSERT_MOVE: &str = "insert into moves values (?, ?, ?, ?)";
 pub const INSERT_NAME: &str = "insert into names values (?, ?, ?, ?, ?, ?, ?, ?)";
 /// The compare-and-swap of a name.
 pub const MOVE_NAME: &str = "update names set made_at = ?, seq = ?, record = ?, kind = ?, is_living = ?, number = ?, \
-     live = ? where name = ? and made_at = ? and seq = ?";
+     live = ? where name = concat('', ?) and made_at = ? and seq = ?";
 pub const INSERT_OP: &str = "insert into ops values (?, ?, false, ?)";
 pub const OLD_REPLIES: &str = "select op, made_at from ops where made_at < ? and not is_mark limit ?";
-pub const MARK_OP: &str = "update ops set is_mark = true, reply = ? where op = ?";
+pub const MARK_OP: &str = "update ops set is_mark = true, reply = ? where op = concat('', ?)";
 pub const PUT_PENDING: &str = "replace into pending values (?, ?)";
-pub const DELETE_PENDING: &str = "delete from pending where branch = ?";
-pub const PENDING: &str = "select record from pending where branch = ?";
-pub const REPLY: &str = "select reply from ops where op = ?";
+pub const DELETE_PENDING: &str = "delete from pending where branch = concat('', ?)";
+pub const PENDING: &str = "select record from pending where branch = concat('', ?)";
+pub const REPLY: &str = "select reply from ops where op = concat('', ?)";
 pub const LIVES: &str = "select live, number from names where live is not null";
 
 /// Operations by their ids in hex.
@@ -168,19 +171,20 @@ pub const STATE: &str = "select state from states where number = ?";
 pub const WIDE: &str = "select delta from wide where number = ?";
 pub const WIDES: &str = "select number, delta from wide where number >= ? and number <= ? order by number limit ?";
 pub const TOUCHES: &str = "select number from touches where first = ? order by number";
-pub const NUMBER_OF: &str = "select number from commits where id = ?";
-pub const COMMITS_LIKE: &str = "select number, id from commits where id between ? and ? limit 4";
-pub const VIDS_OF: &str = "select vid from versions where memory = ? order by vid";
-pub const LAST_MOVE: &str = "select made_at, seq, record, live from names where name = ?";
-pub const LAST_MOVE_UNTIL: &str =
-    "select made_at, seq, record from moves where name = ? and made_at <= ? order by made_at desc, seq desc limit 1";
-pub const NEXT_MOVE: &str =
-    "select made_at, seq, record from moves where name = ? and made_at > ? order by made_at, seq limit 1";
+pub const NUMBER_OF: &str = "select number from commits where id = concat('', ?)";
+pub const COMMITS_LIKE: &str =
+    "select number, id from commits where id between concat('', ?) and concat('', ?) limit 4";
+pub const VIDS_OF: &str = "select vid from versions where memory = concat('', ?) order by vid";
+pub const LAST_MOVE: &str = "select made_at, seq, record, live from names where name = concat('', ?)";
+pub const LAST_MOVE_UNTIL: &str = "select made_at, seq, record from moves where name = concat('', ?) and made_at <= ? \
+     order by made_at desc, seq desc limit 1";
+pub const NEXT_MOVE: &str = "select made_at, seq, record from moves where name = concat('', ?) and made_at > ? \
+     order by made_at, seq limit 1";
 pub const EVERY_NAME: &str = "select name, made_at, seq, record from names order by name";
 pub const BRANCHES: &str = "select name from names where is_living and kind = 0 order by name limit ?";
 /// A head, in one look: whether history was changed, and where the branch stands.
-pub const HEAD: &str =
-    "select (select upheavals from meta where id = 1), number from names where name = ? and live is not null";
+pub const HEAD: &str = "select (select upheavals from meta where id = 1), number from names \
+     where name = concat('', ?) and live is not null";
 
 /// What a version's row is made of.
 pub const STORED: &str = "vid, first, len, memory, version, salt, canonical";
@@ -208,7 +212,7 @@ pub fn prepared(memories: &str, texts: &str) -> String {
 
 /// The same of one memory and one text: the statement is prepared once.
 pub fn prepared_one() -> String {
-    prepared("?", "?")
+    prepared("concat('', ?)", "concat('', ?)")
 }
 
 /// As [`take_out`] and [`bring_in`], of numbers that stand together: these are prepared once for each table.
@@ -231,12 +235,12 @@ pub fn kinds(table: u32) -> String {
 // ---- Snapshots of the server's own (natives.rs) ----
 
 pub const PUT_NATIVE: &str = "replace into natives values (?, ?)";
-pub const RENAME_NATIVE: &str = "update natives set name = ? where name = ?";
-pub const DELETE_NATIVE: &str = "delete from natives where name = ?";
-pub const NATIVE_OF: &str = "select snapshot from natives where name = ?";
+pub const RENAME_NATIVE: &str = "update natives set name = ? where name = concat('', ?)";
+pub const DELETE_NATIVE: &str = "delete from natives where name = concat('', ?)";
+pub const NATIVE_OF: &str = "select snapshot from natives where name = concat('', ?)";
 pub const NATIVES: &str = "select snapshot from natives";
 /// Those older than so many seconds.
-pub const NATIVES_THERE: &str = "select sname from mo_catalog.mo_snapshots where database_name = ? \
+pub const NATIVES_THERE: &str = "select sname from mo_catalog.mo_snapshots where database_name = concat('', ?) \
      and sname like 'memoria\\_%' and ts < (unix_timestamp(now()) - ?) * 1000000000";
 
 pub fn create_native(ident: &str, database: &str, table: u32) -> String {
@@ -255,7 +259,7 @@ pub const INSERT_SESSIONS: &str = "insert into sessions (session, observed_at, v
 // ---- What the server can do and lets us do (doctor.rs); `name` is generated ----
 
 pub const VERSION: &str = "select version()";
-pub const DATABASES_NAMED: &str = "select count(*) from information_schema.schemata where schema_name = ?";
+pub const DATABASES_NAMED: &str = "select count(*) from information_schema.schemata where schema_name = concat('', ?)";
 /// Milliseconds since 1970.
 pub const CLOCK: &str = "select cast(unix_timestamp(now(6)) * 1000 as signed)";
 pub const SNAPSHOTS_THERE: &str = "select count(*) from mo_catalog.mo_snapshots where kind = 'user'";
@@ -312,10 +316,11 @@ pub const COMMIT_ROW: &str = "select record from commits where number = ?";
 pub const TOUCHES_AFTER: &str = "select first, number from touches \
      where number < ? and (first > ? or (first = ? and number > ?)) order by first, number limit ?";
 pub const MOVES_AFTER: &str = "select name, made_at, seq, record from moves \
-     where name > ? or (name = ? and (made_at > ? or (made_at = ? and seq > ?))) \
+     where name > concat('', ?) or (name = concat('', ?) and (made_at > ? or (made_at = ? and seq > ?))) \
      order by name, made_at, seq limit ?";
-pub const PENDING_AFTER: &str = "select branch, record from pending where branch > ? order by branch limit ?";
-pub const OPS_AFTER: &str = "select op, reply from ops where op > ? order by op limit ?";
+pub const PENDING_AFTER: &str =
+    "select branch, record from pending where branch > concat('', ?) order by branch limit ?";
+pub const OPS_AFTER: &str = "select op, reply from ops where op > concat('', ?) order by op limit ?";
 
 pub const HAS_MOVING: &str =
     "select 1 from information_schema.tables where table_schema = database() and table_name = 'moving'";
@@ -358,6 +363,29 @@ pub fn v04_memories(table: &str, snapshot: Option<&str>) -> String {
     format!(
         "select memory_id, user_id, author_id, subject_id, memory_type, content, session_id, extra_metadata, \
          is_active, superseded_by, trust_tier, initial_confidence, observed_at, created_at, updated_at \
-         from `{table}`{at} where memory_id > ? order by memory_id limit ?"
+         from `{table}`{at} where memory_id > concat('', ?) order by memory_id limit ?"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_text_is_compared_with_a_bare_parameter() {
+        let texts = ["memory", "project", "session", "subject", "agent", "name", "branch", "op", "model", "memory_id"];
+        let sources = [
+            include_str!("sql.rs"),
+            include_str!("sql/questions.rs"),
+            include_str!("sql/upkeep.rs"),
+            include_str!("filter.rs"),
+        ];
+        for line in sources.iter().flat_map(|source| source.lines()) {
+            // What a column is set to is never compared.
+            let compared = if line.contains(" set ") { line.split(" where ").nth(1).unwrap_or_default() } else { line };
+            let words: Vec<&str> = compared.split([' ', '(', '"']).collect();
+            for three in words.windows(3).filter(|three| texts.contains(&three[0])) {
+                let is_bare = three[2].starts_with('?') && ["=", "<", ">", "<=", ">=", "between"].contains(&three[1]);
+                assert!(!is_bare, "{line}");
+            }
+        }
+    }
 }

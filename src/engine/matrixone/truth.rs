@@ -116,15 +116,22 @@ impl<'s> Reader<'s> {
             return Ok(value);
         }
         let first = number.saturating_sub(READ_AHEAD - 1);
-        self.fetch(&format!("number between {first} and {number}"))?;
-        let missing = || damaged(&format!("commit {number} is missing"));
-        self.store.commits.with(number, &read).or_else(|| self.own.commit(number, &read)).ok_or_else(missing)
+        // What is remembered may be let go by others at any moment, so the row is taken as it comes.
+        let mut wanted = None;
+        self.fetch(&format!("number between {first} and {number}"), |at, commit| {
+            if at == number {
+                wanted = Some(read(commit));
+            }
+        })?;
+        wanted.ok_or_else(|| damaged(&format!("commit {number} is missing")))
     }
 
-    fn fetch(&self, which: &str) -> Result<()> {
+    /// Reads commits' rows and remembers them. `see` gets each.
+    fn fetch(&self, which: &str, mut see: impl FnMut(u32, &CommitRow)) -> Result<()> {
         for found in self.with(|session| session.text_rows(&sql::commits_of(which)))? {
             let (number, record): (u32, Vec<u8>) = row(found)?;
             let commit = CommitRow::decode(&record)?;
+            see(number, &commit);
             if self.own.is_mine(number) {
                 self.own.made(number, commit);
             } else {
@@ -299,7 +306,7 @@ impl Truth for Reader<'_> {
         if missing.is_empty() {
             return Ok(());
         }
-        self.fetch(&format!("number in ({})", sql::numbers(missing)))
+        self.fetch(&format!("number in ({})", sql::numbers(missing)), |_, _| ())
     }
 }
 

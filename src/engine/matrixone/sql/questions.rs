@@ -38,7 +38,8 @@ pub fn beside(table: &str, other: &str) -> String {
 // ---- Reading versions (read.rs) ----
 
 /// Ids in hex, from the smallest to the largest.
-pub const MEMORIES_LIKE: &str = "select distinct memory from versions where memory between ? and ? limit 4";
+pub const MEMORIES_LIKE: &str =
+    "select distinct memory from versions where memory between concat('', ?) and concat('', ?) limit 4";
 
 pub fn memory_in(ids: &[MemoryId]) -> String {
     format!("memory in ({})", hexes(ids.iter().map(ToString::to_string)))
@@ -154,11 +155,11 @@ pub fn cosines_between(table: &str, codes: &str, first: u32, last: u32) -> Strin
 // ---- Vectors (vectors.rs) ----
 
 pub const NEXT_VID: &str = "select next_vid from meta where id = 1";
-pub const SPACE: &str = "select id from spaces where model = ? and dims = ?";
+pub const SPACE: &str = "select id from spaces where model = concat('', ?) and dims = ?";
 pub const SPACES: &str = "select id, model, dims from spaces order by id";
-pub const SPACES_OF: &str = "select id from spaces where model = ?";
+pub const SPACES_OF: &str = "select id from spaces where model = concat('', ?)";
 pub const INSERT_SPACE: &str = "insert into spaces values (?, ?, ?)";
-pub const DELETE_SPACES: &str = "delete from spaces where model = ?";
+pub const DELETE_SPACES: &str = "delete from spaces where model = concat('', ?)";
 
 /// Every version's vector, as codes; none where the model has no opinion.
 pub fn create_vectors(space: u32, dims: u16) -> String {

@@ -32,9 +32,10 @@ pub const WAS_DELETED: &str = "select 1 from moves where made_at < ? and substri
 pub const HAS_OLD_MARKS: &str = "select 1 from ops where is_mark and made_at < ? limit 1";
 pub const DELETE_MARKS: &str = "delete from ops where is_mark and made_at < ?";
 pub const COMMITS_BELOW: &str = "select number, record from commits where number < ? order by number desc limit ?";
-pub const DELETE_MOVES: &str = "delete from moves where name = ? and (made_at > ? or (made_at = ? and seq >= ?)) \
+pub const DELETE_MOVES: &str = "delete from moves \
+     where name = concat('', ?) and (made_at > ? or (made_at = ? and seq >= ?)) \
      and (made_at < ? or (made_at = ? and seq <= ?))";
-pub const DELETE_NAME: &str = "delete from names where name = ? and made_at = ? and seq = ?";
+pub const DELETE_NAME: &str = "delete from names where name = concat('', ?) and made_at = ? and seq = ?";
 
 /// `table` is one of ours, `which` is made of numbers.
 pub fn delete_from(table: &str, which: &str) -> String {
@@ -45,7 +46,7 @@ pub const COMMITS_BY_ID_AFTER: &str =
     "select number, id, record from commits where number > ? and number < ? order by number limit ?";
 pub const ROWS: &str = "select (select count(*) from commits where number < ?), \
      (select count(*) from wide where number < ?), (select count(*) from states where number < ?)";
-pub const PUT_TABLE: &str = "update names set live = ? where name = ?";
+pub const PUT_TABLE: &str = "update names set live = ? where name = concat('', ?)";
 
 /// The columns that are searched, then `vid, first, len, version, text_key, salt, canonical`.
 pub fn versions_after() -> String {
