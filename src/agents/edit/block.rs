@@ -17,7 +17,7 @@ pub fn put(text: &str, ours: &str) -> Result<String> {
     let newline = newline_of(text);
     Ok(match find(text)? {
         Some(span) => format!("{}{block}{}", &text[..span.start], &text[span.end..]),
-        None if text.trim().is_empty() => format!("{text}{block}{newline}"),
+        None if text.is_empty() => format!("{block}{newline}"),
         None if text.ends_with('\n') => format!("{text}{newline}{block}{newline}"),
         None => format!("{text}{newline}{newline}{block}{newline}"),
     })

@@ -2,7 +2,10 @@
 //! refuses what it cannot read, with the line. Pure: text in, text out; files are `agents/files.rs`'s business.
 
 mod block;
+mod hunk;
 mod json;
+mod toml;
+mod yaml;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +58,8 @@ impl Edit {
             Self::JsonItem { path, value, dialect } => json::append(text, path, value, *dialect),
             Self::Block { text: ours } => block::put(text, ours),
             Self::Whole { text: ours } => Ok(with_newlines_of(text, ours)),
-            Self::Toml { .. } | Self::Yaml { .. } => Err(Error::internal("TOML and YAML cannot be edited yet")),
+            Self::Toml { table, text: ours } => toml::set(text, table, ours),
+            Self::Yaml { path, text: ours } => yaml::set(text, path, ours),
         }?;
         Ok(format!("{bom}{after}"))
     }
@@ -79,9 +83,8 @@ impl Edit {
                 Past::Text(before) => Some(before.to_owned()),
                 Past::Absent | Past::Unknown => None,
             },
-            Self::Toml { .. } | Self::Yaml { .. } => {
-                return Err(Error::internal("TOML and YAML cannot be edited yet"));
-            }
+            Self::Toml { table, text: ours } => toml::unset(text, table, ours, past)?,
+            Self::Yaml { path, text: ours } => yaml::unset(text, path, ours, past)?,
         };
         Ok(left.map(|left| format!("{bom}{left}")))
     }
