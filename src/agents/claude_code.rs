@@ -1,23 +1,49 @@
-//! Claude Code: its server's entry is in `~/.claude.json`, or in a project's `.mcp.json`.
+//! Claude Code. Servers of the user are in `~/.claude.json`, those of a project in `.mcp.json`; rules are files of their
+//! own in `.claude/rules`; hooks and permissions of the user are in `~/.claude/settings.json`. The client's own
+//! `claude mcp add --scope user` writes the same entry; the file is edited so that nothing depends on `claude` in `PATH`.
 
 use serde_json::json;
 
-use super::{Agent, Dialect, Edit, Machine, Purpose, Reach, Source, Step, Tried};
+use super::ours::{self, Event};
+use super::{Agent, Dialect, Machine, Reach, Source, Step, Tried};
 
 pub const AGENT: Agent = Agent {
     name: "claude-code",
     title: "Claude Code",
-    source: Source { page: "https://code.claude.com/docs/en/mcp", read: "2026-11-23", tried: Tried::Documentation },
+    source: Source {
+        page: "https://code.claude.com/docs/en/hooks",
+        read: "2026-11-23",
+        tried: Tried::Client("@anthropic-ai/claude-code 2.1.197"),
+    },
     is_installed: |machine| machine.has_program("claude") || machine.home.join(".claude").is_dir(),
     plan,
 };
 
+const EVENTS: [(&str, Event); 4] = [
+    ("SessionStart", Event::SessionStart),
+    ("UserPromptSubmit", Event::Prompt),
+    ("PreCompact", Event::PreCompact),
+    ("SessionEnd", Event::SessionEnd),
+];
+
 fn plan(machine: &Machine, reach: &Reach) -> Vec<Step> {
-    let file = match reach {
-        Reach::User => machine.home.join(".claude.json"),
-        Reach::Project(folder) => folder.join(".mcp.json"),
+    let (servers, folder) = match reach {
+        Reach::User => (machine.home.join(".claude.json"), machine.home.join(".claude")),
+        Reach::Project(project) => (project.join(".mcp.json"), project.join(".claude")),
     };
-    let value = json!({"type": "stdio", "command": machine.program(reach), "args": ["mcp"]});
-    let path = vec!["mcpServers".to_owned(), "memoria".to_owned()];
-    vec![Step { file, purpose: Purpose::Server, edit: Edit::Json { path, value, dialect: Dialect::Plain } }]
+    let entry = ours::stdio(machine, reach);
+    let mut steps = vec![
+        ours::server(servers, "mcpServers", entry, Dialect::Plain),
+        ours::own_rule(folder.join("rules").join("memoria.md"), ""),
+    ];
+    if *reach == Reach::User {
+        let settings = folder.join("settings.json");
+        steps.extend(EVENTS.map(|(name, event)| {
+            let command = ours::hook_command(machine, event, AGENT.name);
+            let value = json!({"hooks": [{"type": "command", "command": command, "timeout": 5}]});
+            ours::hook(settings.clone(), name, value, Dialect::Plain)
+        }));
+        steps.extend(ours::allowed(settings, &["permissions", "allow"], "mcp__memoria__", Dialect::Plain));
+    }
+    steps
 }

@@ -2,14 +2,43 @@
 //! agent's own files, `ledger` remembers what was there before. A plan is pure; only `ledger` and `files` touch a disk.
 
 mod claude_code;
+mod claude_desktop;
+mod cline;
+mod codex;
+mod cursor;
 pub mod edit;
+mod gemini;
+mod goose;
+mod junie;
+mod kiro;
+mod opencode;
+pub mod ours;
+mod roo;
+mod vscode;
+mod windsurf;
+mod zed;
 
 use std::path::{Path, PathBuf};
 
 pub use edit::{Dialect, Edit, Past};
 
 /// Every agent that can be set up, in the order in which they are shown.
-pub const ALL: &[Agent] = &[claude_code::AGENT];
+pub const ALL: &[Agent] = &[
+    claude_code::AGENT,
+    cursor::AGENT,
+    kiro::AGENT,
+    codex::AGENT,
+    gemini::AGENT,
+    vscode::AGENT,
+    windsurf::AGENT,
+    zed::AGENT,
+    cline::AGENT,
+    roo::AGENT,
+    opencode::AGENT,
+    goose::AGENT,
+    junie::AGENT,
+    claude_desktop::AGENT,
+];
 
 /// The agent of this name.
 pub fn find(name: &str) -> Option<&'static Agent> {

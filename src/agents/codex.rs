@@ -1,0 +1,45 @@
+//! Codex, the CLI, the IDE extension and the app: servers in `config.toml`, the rule in `AGENTS.md`, hooks in `hooks.json`,
+//! in `~/.codex`; of a project `.codex/config.toml`, which counts only where the user trusts it, and `AGENTS.md`. Codex runs
+//! a hook only after the user has looked at it with `/hooks`. A folder set by `CODEX_HOME` is not looked for.
+
+use serde_json::json;
+
+use super::ours::{self, Event, NAME};
+use super::{Agent, Dialect, Edit, Machine, Purpose, Reach, Source, Step, Tried};
+
+pub const AGENT: Agent = Agent {
+    name: "codex",
+    title: "Codex",
+    source: Source {
+        page: "https://developers.openai.com/codex/hooks",
+        read: "2026-11-23",
+        tried: Tried::Client("@openai/codex 0.169.0"),
+    },
+    is_installed: |machine| machine.has_program("codex") || machine.home.join(".codex").is_dir(),
+    plan,
+};
+
+const EVENTS: [(&str, Event); 4] = [
+    ("SessionStart", Event::SessionStart),
+    ("UserPromptSubmit", Event::Prompt),
+    ("PreCompact", Event::PreCompact),
+    ("SessionEnd", Event::SessionEnd),
+];
+
+fn plan(machine: &Machine, reach: &Reach) -> Vec<Step> {
+    let folder = reach.project().unwrap_or(&machine.home).join(".codex");
+    let rule = reach.project().unwrap_or(&folder).join("AGENTS.md");
+    let text = format!("command = {}\nargs = [\"mcp\"]\n", ours::quoted(&machine.program(reach)));
+    let edit = Edit::Toml { table: vec!["mcp_servers".to_owned(), NAME.to_owned()], text };
+    let server = Step { file: folder.join("config.toml"), purpose: Purpose::Server, edit };
+    let mut steps = vec![server, ours::shared_rule(rule)];
+    if *reach == Reach::User {
+        let hooks = folder.join("hooks.json");
+        steps.extend(EVENTS.map(|(name, event)| {
+            let command = ours::hook_command(machine, event, AGENT.name);
+            let value = json!({"hooks": [{"type": "command", "command": command, "timeout": 3}]});
+            ours::hook(hooks.clone(), name, value, Dialect::Plain)
+        }));
+    }
+    steps
+}
