@@ -57,8 +57,11 @@ fn as_text(blamed: &Blamed, style: &Style, now: Time) -> String {
             style.bold(&text::author(&entry.author)),
         );
         out += &match (&past.text, &past.before) {
-            (Some(said), Some(before)) => words::compared(before, said, style, 4),
-            (Some(said), None) => style.block(said, 4),
+            (Some(said), Some(before)) => {
+                let flags: Vec<String> = past.flags.iter().chain(&past.before_flags).cloned().collect();
+                text::caution(&flags, style) + &words::compared(before, said, style, 4)
+            }
+            (Some(said), None) => style.block(&text::flagged(&past.flags, said), 4),
             (None, _) => format!("    {}\n", style.dim("(removed)")),
         };
     }

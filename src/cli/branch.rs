@@ -10,7 +10,7 @@ use crate::wire::message::{Branch, Branches, Request, Response, WhichNames};
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
 use super::terminal::{Out, Paint, Style, count, plural};
-use super::{json, what};
+use super::{json, text, what};
 
 /// List, make, rename, protect or delete branches
 #[derive(clap::Args)]
@@ -83,6 +83,7 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
                 said += &format!(", at {commit}: {}", plural(one.live, "memory", "memories"));
             }
             said += ".\n";
+            said += &text::masked(&done.masked, style);
             if is_new {
                 said += &style.dim(&format!("`memoria checkout {name}` goes there; you are on {}.\n", done.current));
             } else if args.delete {
@@ -104,7 +105,7 @@ async fn branches(request: Branch) -> Result<Branches> {
 
 fn as_json(branches: &Branches) -> Value {
     let one = |branch: &Ref| {
-        let mut fields = json::name(branch);
+        let mut fields = json::name(branch, &branches.flagged);
         fields.insert("current".to_owned(), json!(branch.name == branches.current));
         fields.insert("merging".to_owned(), json!(branches.merging.contains(&branch.name)));
         Value::Object(fields)
@@ -112,6 +113,7 @@ fn as_json(branches: &Branches) -> Value {
     json!({
         "branches": branches.branches.iter().map(one).collect::<Vec<_>>(),
         "current": branches.current.as_str(),
+        "masked": json::masked(&branches.masked),
     })
 }
 
@@ -123,7 +125,7 @@ fn as_table(branches: &Branches, style: &Style, now: Time) -> String {
             branch.is_deleted.then(|| "deleted".to_owned()),
             (branch.protection == Protection::MergesOnly).then(|| "takes only merges".to_owned()),
             is_merging.then(|| "a merge is in progress".to_owned()),
-            branch.note.clone(),
+            text::note(branch, &branches.flagged),
         ];
         vec![
             mark.to_owned(),

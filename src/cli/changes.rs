@@ -7,7 +7,7 @@ use crate::wire::message::{Alike, Changed, Conflicted, Shaped};
 
 use super::terminal::{Paint, Style, count, one_line};
 use super::text::{headline, origin};
-use super::words;
+use super::{text, words};
 
 /// `3 added, 1 changed, 2 removed`, without what is zero; `nothing`.
 pub fn counts(counts: &Counts, style: &Style) -> String {
@@ -34,7 +34,7 @@ pub fn changes(list: &[Changed], alike: &[Alike], style: &Style, now: Time) -> S
                 "says almost the same as {} ({}%): {}",
                 like.memory.short_id(),
                 like.percent,
-                one_line(&like.memory.memory.text)
+                one_line(&text::said(&like.memory))
             );
             for line in style.block(&said, 4).lines() {
                 out += &format!("{}\n", style.paint(Paint::Yellow, line));
@@ -48,6 +48,8 @@ fn one(change: &Changed, style: &Style, now: Time) -> String {
     match (&change.before, &change.after) {
         (Some(before), Some(after)) => {
             let mut out = format!("{} {}\n", style.paint(Paint::Yellow, "~"), headline(after, style, now));
+            // Those of the state after stand in the head line.
+            out += &text::caution(&before.flags, style);
             out += &words::compared(&before.memory.text, &after.memory.text, style, 4);
             for line in fields(&before.memory, &after.memory) {
                 out += &format!("    {}\n", style.dim(&line));
@@ -116,7 +118,7 @@ pub fn conflicts(list: &[Conflicted], style: &Style) -> String {
         let says_more = known.windows(2).any(|pair| !fields(pair[0], pair[1]).is_empty());
         for (name, side) in sides {
             let text = match side {
-                Some(shaped) => style.block(&shaped.memory.text, 12),
+                Some(shaped) => style.block(&text::said(shaped), 12),
                 None if name == "base" => format!("{:12}{}\n", "", style.dim("(not there)")),
                 None => format!("{:12}{}\n", "", style.dim("(removed)")),
             };

@@ -28,7 +28,10 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     };
     let here = branches.branches.iter().find(|branch| branch.name == branches.current);
     out.answer(
-        || json!({"current": branches.current.as_str(), "branch": here.map(json::name)}),
+        || {
+            let here = here.map(|branch| json::name(branch, &branches.flagged));
+            json!({"current": branches.current.as_str(), "branch": here})
+        },
         |style| {
             let live = here.map(|branch| format!(": {}", plural(branch.live, "memory", "memories")));
             let name = style.paint(Paint::Green, branches.current.as_str());

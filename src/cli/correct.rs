@@ -85,7 +85,7 @@ fn as_text(corrected: &Corrected, style: &Style) -> String {
         let block = style.block(text, 2);
         block.lines().map(|line| format!("{}\n", style.paint(paint, &line.replacen(' ', mark, 1)))).collect::<String>()
     };
-    out += &marked("-", Paint::Red, &corrected.before);
-    out += &marked("+", Paint::Green, &corrected.memory.memory.text);
+    out += &marked("-", Paint::Red, &text::flagged(&corrected.before_flags, &corrected.before));
+    out += &marked("+", Paint::Green, &text::said(&corrected.memory));
     out + &text::masked(&corrected.masked, style)
 }

@@ -55,6 +55,9 @@ struct Line<'a> {
     pinned: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Value>,
+    /// For whoever reads the file; an import judges anew.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    flags: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -88,10 +91,12 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
         let Response::Exported(page) = client.ask(Request::Export(ask.clone())).await? else {
             return Err(unexpected());
         };
-        let Exported { point, memories, total, next } = page;
+        let Exported { point, memories, total, next, flagged } = page;
+        let mut flagged = flagged.into_iter().peekable();
         lines.clear();
-        for memory in &memories {
-            serde_json::to_writer(&mut lines, &line(memory))
+        for (place, memory) in (0..).zip(&memories) {
+            let flags = flagged.next_if(|(flagged, _)| *flagged == place).map(|(_, flags)| flags).unwrap_or_default();
+            serde_json::to_writer(&mut lines, &Line { flags, ..line(memory) })
                 .map_err(|e| Error::internal(format!("write JSON: {e}")))?;
             lines.push(b'\n');
         }
@@ -150,6 +155,7 @@ fn line(memory: &Memory) -> Line<'_> {
         pinned: memory.pinned,
         // What is no JSON object cannot have been stored.
         metadata: serde_json::from_str(&memory.metadata).ok(),
+        flags: Vec::new(),
     }
 }
 

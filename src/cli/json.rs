@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::rfc3339;
 use crate::error::ErrorKind;
-use crate::model::{Author, CommitId, Counts, Masked, NameKind, Parts, Protection, Ref};
+use crate::model::{Author, CommitId, Counts, Masked, Name, NameKind, Parts, Protection, Ref, Spot};
 use crate::wire::message::{Alike, Changed, Conflicted, LogEntry, Past, Point, Shaped};
 
 pub fn memory(shaped: &Shaped) -> Map<String, Value> {
@@ -61,7 +61,10 @@ fn metadata(text: &str) -> Value {
 }
 
 pub fn masked(list: &[Masked]) -> Value {
-    list.iter().map(|m| json!({"what": m.what, "count": m.count})).collect()
+    let spot = |s: &Spot| json!({"field": s.field, "line": s.line, "column": s.column});
+    let one =
+        |m: &Masked| json!({"what": m.what, "count": m.count, "spots": m.spots.iter().map(spot).collect::<Value>()});
+    list.iter().map(one).collect()
 }
 
 /// Six digits say all that an `f32` of this size knows.
@@ -104,6 +107,7 @@ pub fn commit(entry: &LogEntry) -> Map<String, Value> {
         "removed": entry.removed,
         "touched": entry.touched.iter()
             .map(|(id, text)| json!({"id": id.to_string(), "text": text})).collect::<Vec<_>>(),
+        "flags": entry.flags,
     });
     match fields {
         Value::Object(fields) => fields,
@@ -121,6 +125,8 @@ pub fn past(past: &Past) -> Value {
         "commit": commit(&past.commit),
         "text": past.text,
         "before": past.before,
+        "flags": past.flags,
+        "before_flags": past.before_flags,
         "trust": past.trust.map(|trust| trust.as_str()),
         "confidence": past.confidence.map(|c| f64::from(c.0) / 1000.0),
     })
@@ -192,7 +198,9 @@ pub fn point(point: &Point) -> Value {
     })
 }
 
-pub fn name(named: &Ref) -> Map<String, Value> {
+/// A branch or a snapshot; `flagged` as the answer has it.
+pub fn name(named: &Ref, flagged: &[(Name, Vec<String>)]) -> Map<String, Value> {
+    let flags = flagged.iter().find(|(name, _)| *name == named.name).map(|(_, flags)| flags.as_slice());
     let fields = json!({
         "name": named.name.as_str(),
         "kind": match named.kind { NameKind::Branch => "branch", NameKind::Snapshot => "snapshot" },
@@ -203,6 +211,7 @@ pub fn name(named: &Ref) -> Map<String, Value> {
         "created_at": rfc3339(named.created_at),
         "moved_at": rfc3339(named.moved_at),
         "deleted": named.is_deleted,
+        "flags": flags.unwrap_or_default(),
     });
     match fields {
         Value::Object(fields) => fields,

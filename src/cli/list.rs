@@ -9,9 +9,9 @@ use crate::wire::message::{List, Listed, Place, Request, Response, Shaped};
 
 use super::ask::{client, unexpected};
 use super::exit::Exit;
-use super::json;
 use super::terminal::{Out, Paint, Style, plural};
 use super::what::{self, Where, Which};
+use super::{json, text};
 
 /// List memories, newest first
 #[derive(clap::Args)]
@@ -92,7 +92,7 @@ fn as_text(listed: &Listed, place: &Place, style: &Style, now: Time) -> String {
         if *place == Place::Everywhere {
             row.push(memory.project.as_ref().map_or("global", |p| p.as_str()).to_owned());
         }
-        row.push(memory.text.clone());
+        row.push(text::said(shaped));
         row
     };
     let rows: Vec<_> = listed.memories.iter().map(row).collect();

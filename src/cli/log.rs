@@ -78,13 +78,14 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
         }
         all.commits.extend(more.commits);
         all.names.extend(more.names);
+        all.flagged.extend(more.flagged);
     }
     out.answer(|| as_json(&all), |style| as_text(&all, is_graph, style))?;
     Ok(Exit::Ok)
 }
 
 fn as_json(logged: &Logged) -> serde_json::Value {
-    let names: Vec<_> = logged.names.iter().map(json::name).collect();
+    let names: Vec<_> = logged.names.iter().map(|name| json::name(name, &logged.flagged)).collect();
     json!({
         "at": json::point(&logged.point),
         "commits": json::commits(&logged.commits),

@@ -255,7 +255,7 @@ fn kept(moved: &Moved, style: &Style, now: Time) -> String {
         };
         out += &format!("= {}\n", text::headline(present, style, now));
         out += &style.block(&present.memory.text, 4);
-        let would = before.as_ref().map_or_else(|| "it would go".to_owned(), |b| one_line(&b.memory.text).into_owned());
+        let would = before.as_ref().map_or_else(|| "it would go".to_owned(), |b| one_line(&text::said(b)).into_owned());
         out += &style.dim(&style.block(&format!("without later work: {would}"), 4));
     }
     let shown = moved.kept.len() as u64;

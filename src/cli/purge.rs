@@ -74,6 +74,7 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
                 "erased": {"memories": purged.erased_memories, "versions": purged.erased_versions},
                 "branch": purged.branch.as_str(),
                 "safety": purged.safety.as_ref().map(|name| name.as_str()),
+                "masked": json::masked(&purged.masked),
                 "commit": json::id(purged.commit),
             })
         },
@@ -125,7 +126,7 @@ fn as_text(purged: &Purged, style: &Style) -> String {
             plural(purged.erased_versions, "version", "versions")
         ),
     };
-    let rows: Vec<_> = purged.removed.iter().map(|s| vec![s.short_id(), s.memory.text.clone()]).collect();
+    let rows: Vec<_> = purged.removed.iter().map(|s| vec![s.short_id(), text::said(s)]).collect();
     if !rows.is_empty() {
         out += &style.table(&[("ID", Paint::Yellow), ("TEXT", Paint::Plain)], &rows);
     }
@@ -135,6 +136,7 @@ fn as_text(purged: &Purged, style: &Style) -> String {
         let of = count(purged.removed_total);
         out += &style.dim(&format!("{} of {of} are listed{}.\n", count(shown), rest.unwrap_or_default()));
     }
+    out += &text::masked(&purged.masked, style);
     for missing in &purged.missing {
         out += &format!("{}\n", style.paint(Paint::Red, &format!("Not there: {}", one_line(missing))));
     }

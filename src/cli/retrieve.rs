@@ -131,7 +131,11 @@ fn around(hit: &Hit, style: &Style) -> String {
             Relation::LessTrusted => "relied on less, says otherwise",
         };
         let (id, date) = (beside.memory.short_id(), clock::local(memory.observed_at));
-        lines.push(format!("{relation}: {} ({id}, {})", one_line(&memory.text), &date[..10.min(date.len())]));
+        lines.push(format!(
+            "{relation}: {} ({id}, {})",
+            one_line(&text::said(&beside.memory)),
+            &date[..10.min(date.len())]
+        ));
     }
     dimmed(&lines, style)
 }

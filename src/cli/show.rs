@@ -70,7 +70,10 @@ fn as_text(shown: &Shown, style: &Style, now: Time) -> String {
             out += &format!("  \"{}\"", one_line(note));
         }
         out.push('\n');
-        out += &past.text.as_ref().map_or_else(|| format!("    {}\n", style.dim("(removed)")), |t| style.block(t, 4));
+        out += &past.text.as_ref().map_or_else(
+            || format!("    {}\n", style.dim("(removed)")),
+            |said| style.block(&text::flagged(&past.flags, said), 4),
+        );
     }
     out
 }

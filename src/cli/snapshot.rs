@@ -9,9 +9,9 @@ use crate::wire::message::{Doomed, Request, Response, Snapshot, SnapshotEntry, S
 
 use super::ask::{client, unexpected};
 use super::exit::Exit;
-use super::json;
 use super::terminal::{Out, Paint, Style, count, plural};
 use super::what::{self, Where};
+use super::{json, text};
 
 /// List, take or delete snapshots
 #[derive(clap::Args)]
@@ -116,7 +116,7 @@ async fn snapshots(client: &mut crate::client::Client, request: Snapshot) -> Res
 
 fn as_json(snapshots: &Snapshots) -> Value {
     let one = |entry: &SnapshotEntry| {
-        let mut fields = json::name(&entry.snapshot);
+        let mut fields = json::name(&entry.snapshot, &snapshots.flagged);
         fields.insert("since".to_owned(), json::counts(&entry.since));
         if let Some(native) = entry.native {
             fields.insert("native".to_owned(), Value::Bool(native));
@@ -127,6 +127,7 @@ fn as_json(snapshots: &Snapshots) -> Value {
         "snapshots": snapshots.snapshots.iter().map(one).collect::<Vec<_>>(),
         "branch": snapshots.branch.as_str(),
         "total": snapshots.total,
+        "masked": json::masked(&snapshots.masked),
     })
 }
 
@@ -142,7 +143,7 @@ fn as_table(snapshots: &Snapshots, style: &Style, now: Time) -> String {
             snapshot.commit.to_string()[..8].to_owned(),
             clock::ago(snapshot.created_at, now),
             since(&entry.since),
-            snapshot.note.clone().unwrap_or_default(),
+            text::note(snapshot, &snapshots.flagged).unwrap_or_default(),
         ]
     };
     let rows: Vec<_> = snapshots.snapshots.iter().map(row).collect();

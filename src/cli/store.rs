@@ -90,9 +90,7 @@ fn as_text(stored: &Stored, style: &Style) -> String {
         let rows: Vec<_> = stored
             .similar
             .iter()
-            .map(|s| {
-                vec![format!("  {}", s.memory.short_id()), format!("{}%", s.percent), s.memory.memory.text.clone()]
-            })
+            .map(|s| vec![format!("  {}", s.memory.short_id()), format!("{}%", s.percent), text::said(&s.memory)])
             .collect();
         let columns = [("  ID", Paint::Yellow), ("SAME", Paint::Plain), ("TEXT", Paint::Plain)];
         out += &style.table(&columns, &rows);

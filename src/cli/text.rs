@@ -1,7 +1,7 @@
 //! How a memory and a commit read on a terminal, in every command that shows them.
 
 use crate::clock;
-use crate::model::{Author, Masked, Memory, Name, Source, Time};
+use crate::model::{Author, Masked, Memory, Name, Ref, Source, Time};
 use crate::wire::message::{LogEntry, Shaped};
 
 use super::terminal::{Paint, Style, count, one_line};
@@ -51,14 +51,38 @@ pub fn headline(shaped: &Shaped, style: &Style, now: Time) -> String {
     words.join("  ")
 }
 
+/// The text with the signs that it tries to instruct or to hide before it.
+pub fn flagged(flags: &[String], text: &str) -> String {
+    let marks: String = flags.iter().map(|flag| format!("!{flag} ")).collect();
+    marks + text
+}
+
+/// The same signs in a line of their own, before two texts that are compared.
+pub fn caution(flags: &[String], style: &Style) -> String {
+    let mut marks: Vec<String> = flags.iter().map(|flag| format!("!{flag}")).collect();
+    marks.dedup();
+    if marks.is_empty() { String::new() } else { format!("    {}\n", style.paint(Paint::Red, &marks.join(" "))) }
+}
+
+/// A memory's text where its head line, which has the signs, is not shown.
+pub fn said(shaped: &Shaped) -> String {
+    flagged(&shaped.flags, &shaped.memory.text)
+}
+
+/// The description of a branch or a snapshot, with its signs.
+pub fn note(name: &Ref, flags: &[(Name, Vec<String>)]) -> Option<String> {
+    let flags = flags.iter().find(|(flagged, _)| *flagged == name.name).map(|(_, flags)| flags.as_slice());
+    name.note.as_ref().map(|note| flagged(flags.unwrap_or_default(), note))
+}
+
 /// What was replaced before anything else saw it, as a sentence of its own line.
 pub fn masked(list: &[Masked], style: &Style) -> String {
     if list.is_empty() {
         return String::new();
     }
-    let what: Vec<String> =
-        list.iter().map(|m| if m.count == 1 { m.what.clone() } else { format!("{} × {}", m.count, m.what) }).collect();
-    format!("{}\n", style.paint(Paint::Yellow, &format!("Masked before anything was kept: {}.", what.join(", "))))
+    let what: Vec<String> = list.iter().map(Masked::sentence).collect();
+    let sentence = format!("Masked before anything was kept (field line:column): {}.", what.join("; "));
+    format!("{}\n", style.paint(Paint::Yellow, &sentence))
 }
 
 /// One row of `log` and of a memory's history: commit, time, who, verb, and what it did.
@@ -74,6 +98,7 @@ pub fn commit_row(entry: &LogEntry) -> Vec<String> {
     if let Some(note) = &entry.note {
         what = format!("\"{note}\" {what}");
     }
+    what = flagged(&entry.flags, &what);
     vec![
         entry.commit.to_string()[..8].to_owned(),
         clock::local(entry.at),

@@ -1,6 +1,7 @@
 //! Signs that a text tries to instruct a model or to hide something, named in a few words for whoever reads it.
 //! Precision before recall: a flag that cries wolf is not read. It never changes and never refuses a text.
 
+use crate::model::Memory;
 use crate::model::text::is_hidden;
 
 const INSTRUCTS: &str = "instructs the reader";
@@ -11,15 +12,28 @@ const LINK: &str = "link that carries data away";
 
 /// The flags of a text, each at most once, always in the same order; empty for nearly every text.
 pub fn flags(text: &str) -> Vec<String> {
-    let plain = plain(text);
-    let signs = [
-        (INSTRUCTS, instructs(&plain)),
-        (ROLE, poses(&plain)),
-        (HIDDEN, hides(text)),
-        (BLOB, has_blob(text)),
-        (LINK, carries_away(&plain)),
-    ];
-    signs.into_iter().filter(|(_, found)| *found).map(|(flag, _)| flag.to_owned()).collect()
+    flags_of_all([text])
+}
+
+/// The flags of everything in a memory that its reader is shown: the text, tags, metadata, and the names of where it
+/// came from.
+pub fn flags_of(memory: &Memory) -> Vec<String> {
+    let Memory { text, tags, metadata, origin, .. } = memory;
+    let names = [&origin.agent, &origin.agent_version, &origin.tool, &origin.file].into_iter().flatten();
+    let all = [text, metadata].into_iter().chain(tags).chain(names).map(String::as_str);
+    flags_of_all(all.filter(|text| !text.is_empty()))
+}
+
+/// The flags of several texts that are shown together.
+pub fn flags_of_all<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut found = [false; 5];
+    for text in texts {
+        let plain = plain(text);
+        let signs = [instructs(&plain), poses(&plain), hides(text), has_blob(text), carries_away(&plain)];
+        found.iter_mut().zip(signs).for_each(|(found, sign)| *found |= sign);
+    }
+    let names = [INSTRUCTS, ROLE, HIDDEN, BLOB, LINK].into_iter().zip(found);
+    names.filter(|(_, found)| *found).map(|(flag, _)| flag.to_owned()).collect()
 }
 
 /// In lower case, hidden characters gone, blanks made one space, line breaks kept.

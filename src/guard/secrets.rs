@@ -4,8 +4,6 @@
 
 use std::borrow::Cow;
 
-use crate::model::Masked;
-
 mod assignment;
 mod shapes;
 #[cfg(test)]
@@ -18,57 +16,63 @@ struct Found {
     what: &'static str,
 }
 
+/// A placeholder that stands for a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// What the secret looked like.
+    pub what: &'static str,
+    /// Where its `[` is in the masked text, in bytes.
+    pub at: usize,
+}
+
 /// Each pass but the first is over what the one before made.
 const PASSES_MAX: usize = 8;
 
-/// The text without its secrets, and what they were, in order of first appearance. Masking twice changes nothing.
-pub fn mask(text: &str) -> (Cow<'_, str>, Vec<Masked>) {
-    let (mut clean, mut masked) = pass(text);
+/// The text without its secrets, and where the placeholders stand in it, in order. Masking twice changes nothing.
+pub fn mask(text: &str) -> (Cow<'_, str>, Vec<Mark>) {
+    let (mut clean, mut marks) = pass(text, &[]);
     // What stood right beside a secret may be seen to be one only when that is gone.
     for _ in 1..PASSES_MAX {
-        if masked.is_empty() {
+        if marks.is_empty() {
             break;
         }
-        let (again, found) = pass(&clean);
-        if found.is_empty() {
-            break;
-        }
-        for new in found {
-            match masked.iter_mut().find(|known| known.what == new.what) {
-                Some(known) => known.count += new.count,
-                None => masked.push(new),
-            }
-        }
-        clean = Cow::Owned(again.into_owned());
+        let (again, more) = pass(&clean, &marks);
+        let Cow::Owned(again) = again else { break };
+        (clean, marks) = (Cow::Owned(again), more);
     }
-    (clean, masked)
+    (clean, marks)
 }
 
-fn pass(text: &str) -> (Cow<'_, str>, Vec<Masked>) {
+/// One look over a text in which `known` placeholders stand: borrowed where nothing new was found.
+fn pass<'a>(text: &'a str, known: &[Mark]) -> (Cow<'a, str>, Vec<Mark>) {
     let mut out = String::new();
-    let mut masked: Vec<Masked> = Vec::new();
-    let mut kept_from = 0;
-    let mut at = 0;
+    let mut marks: Vec<Mark> = Vec::with_capacity(known.len());
+    let mut known = known.iter().peekable();
+    let (mut kept_from, mut at) = (0, 0);
+    let mut is_new = false;
     while at < text.len() {
         let Some(found) = starts_word(text.as_bytes(), at).then(|| secret_at(text, at)).flatten() else {
             at += 1;
             continue;
         };
+        while let Some(mark) = known.next_if(|mark| mark.at < found.start) {
+            marks.push(Mark { at: out.len() + mark.at - kept_from, ..*mark });
+        }
+        // Those within what goes now go with it.
+        while known.next_if(|mark| mark.at < found.end).is_some() {}
         out.push_str(&text[kept_from..found.start]);
+        marks.push(Mark { what: found.what, at: out.len() });
         out.push_str("[masked: ");
         out.push_str(found.what);
         out.push(']');
-        (kept_from, at) = (found.end, found.end);
-        match masked.iter_mut().find(|masked| masked.what == found.what) {
-            Some(masked) => masked.count += 1,
-            None => masked.push(Masked { what: found.what.to_owned(), count: 1 }),
-        }
+        (kept_from, at, is_new) = (found.end, found.end, true);
     }
-    if masked.is_empty() {
-        return (Cow::Borrowed(text), masked);
+    if !is_new {
+        return (Cow::Borrowed(text), marks);
     }
+    marks.extend(known.map(|mark| Mark { at: out.len() + mark.at - kept_from, ..*mark }));
     out.push_str(&text[kept_from..]);
-    (Cow::Owned(out), masked)
+    (Cow::Owned(out), marks)
 }
 
 /// Secrets start where a word does, also after an escaped line break (`\n` in a JSON text).

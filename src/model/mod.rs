@@ -25,6 +25,6 @@ pub use name::{Name, NameChange, NameKind, Protection, Ref, Revision};
 pub use query::{
     Asked, Candidate, Candidates, CommitFilter, Filter, Listing, Match, Page, Query, Scan, Scope, Term, Walk,
 };
-pub use report::{Check, Compacted, Erased, Masked, Parts, Relation, StoreStatus};
+pub use report::{Check, Compacted, Erased, Masked, Parts, Relation, Spot, StoreStatus};
 pub use time::Time;
 pub use vector::{Calibration, Cosines, DIMS_MAX, Embedding, Filled, ModelId, Space, Unembedded};

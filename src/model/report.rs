@@ -1,5 +1,7 @@
 //! What the engine, the guard and the ranking report about themselves, in numbers and sentences.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::id::{CommitId, MemoryId};
@@ -12,6 +14,53 @@ pub struct Masked {
     /// What it looked like, for example "AWS access key".
     pub what: String,
     pub count: u32,
+    /// Where the placeholders stand, the first [`Masked::SPOTS_MAX`] of `count`.
+    pub spots: Vec<Spot>,
+}
+
+/// The place of a placeholder (`[masked: …]`) in what is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spot {
+    /// As the request names it: `text`, `tags`, `metadata`, `reason`; of an import, with the line of the file.
+    pub field: String,
+    /// Of the masked text of this field, from 1.
+    pub line: u32,
+    /// Of that line, in characters, from 1.
+    pub column: u32,
+}
+
+impl Masked {
+    pub const SPOTS_MAX: usize = 20;
+
+    /// Adds what was found elsewhere to a list, each kind of secret once.
+    pub fn gather(list: &mut Vec<Self>, found: Self) {
+        match list.iter_mut().find(|known| known.what == found.what) {
+            Some(known) => {
+                known.count += found.count;
+                let room = Self::SPOTS_MAX.saturating_sub(known.spots.len());
+                known.spots.extend(found.spots.into_iter().take(room));
+            }
+            None => list.push(found),
+        }
+    }
+
+    /// `GitHub token (3): text 1:8, tags 1:1 and 1 more`, with the lines and columns of the placeholders.
+    pub fn sentence(&self) -> String {
+        let spots: Vec<String> = self.spots.iter().map(Spot::to_string).collect();
+        let more = match (self.count as usize).saturating_sub(spots.len()) {
+            0 => String::new(),
+            _ if spots.is_empty() => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let at = if spots.is_empty() { String::new() } else { format!(": {}{more}", spots.join(", ")) };
+        format!("{} ({}){at}", self.what, self.count)
+    }
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}:{}", self.field, self.line, self.column)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

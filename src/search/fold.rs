@@ -5,7 +5,7 @@ use memoria_kernel::checksum::checksum;
 use memoria_kernel::sets::shared;
 
 use crate::lexical::{analyse, question};
-use crate::model::{Memory, Relation, Trust};
+use crate::model::{Memory, Relation};
 
 /// Word sets at least this equal say the same twice, when no number and no `not` tells them apart.
 const TWIN_SHARE: f32 = 0.8;
@@ -86,13 +86,14 @@ impl Said {
     }
 }
 
-/// Which of two contradicting memories holds, as seen from `hit`: `None` when it is the hit itself, or nobody knows.
+/// Which of two contradicting memories holds, as seen from `hit`: `None` when it is the hit itself, or nobody knows. A
+/// later one holds unless it is trusted less.
 pub(super) fn loses_to(hit: &Memory, other: &Memory, ours: &Said, theirs: &Said) -> Option<Relation> {
-    let is_sure = |memory: &Memory| matches!(memory.trust, Trust::T1 | Trust::T2);
-    if hit.observed_at < other.observed_at && theirs.contradicts(ours) && is_sure(other) >= is_sure(hit) {
+    // T1 is the smallest.
+    if hit.observed_at < other.observed_at && theirs.contradicts(ours) && other.trust <= hit.trust {
         return Some(Relation::Older);
     }
-    if hit.observed_at >= other.observed_at && ours.contradicts(theirs) && is_sure(other) && !is_sure(hit) {
+    if hit.observed_at >= other.observed_at && ours.contradicts(theirs) && other.trust < hit.trust {
         return Some(Relation::LessTrusted);
     }
     None

@@ -11,8 +11,9 @@ use crate::wire::message::{Branch, Branches, Checkout, WhichNames};
 impl<E: Engine> Service<E> {
     /// Durable once it returns `Ok`.
     pub async fn branches(&self, caller: &Caller, ask: Branch) -> Result<Branches> {
+        let mut masked = Vec::new();
         let note = match &ask {
-            Branch::Create { note: Some(note), .. } => Some(self.mask(note.clone(), &mut Vec::new())?),
+            Branch::Create { note: Some(note), .. } => Some(self.mask("description", note.clone(), &mut masked)?),
             _ => None,
         };
         let change = match ask {
@@ -51,7 +52,7 @@ impl<E: Engine> Service<E> {
             }
             _ => {}
         }
-        self.answered(caller, applied).await
+        Ok(Branches { masked, ..self.answered(caller, applied).await? })
     }
 
     pub async fn check_out(&self, caller: &Caller, ask: Checkout) -> Result<Branches> {
@@ -108,6 +109,7 @@ impl<E: Engine> Service<E> {
                 merging.push(branch.name.clone());
             }
         }
-        Ok(Branches { branches, current: self.branch(caller, None), merging })
+        let flagged = super::flagged(&branches);
+        Ok(Branches { branches, current: self.branch(caller, None), merging, masked: Vec::new(), flagged })
     }
 }

@@ -6,6 +6,7 @@ use super::{Caller, Service, checked_filter, checked_tags, checked_text};
 use crate::clock;
 use crate::engine::{At, Engine};
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::flags::flags_of;
 use crate::model::{Applied, Change, Expect, Memory, Outcome, Trust, Verb, Version, VersionId, Work};
 use crate::search;
 use crate::wire::message::{ClientKind, Correct, Corrected, Target};
@@ -21,12 +22,13 @@ impl<E: Engine> Service<E> {
         }
         let branch = self.branch(caller, ask.branch.clone());
         let mut memo = Memo { branch: branch.to_string(), ..Memo::default() };
-        let text = checked_text(&self.mask(ask.text, &mut memo.masked)?)?;
-        let note = ask.reason.map(|reason| self.mask(reason, &mut memo.masked)).transpose()?;
+        let text = checked_text(&self.mask("text", ask.text, &mut memo.masked)?)?;
+        let note = ask.reason.map(|reason| self.mask("reason", reason, &mut memo.masked)).transpose()?;
         let tags = match ask.tags {
             None => None,
             Some(tags) => {
-                let tags = tags.into_iter().map(|tag| self.mask(tag, &mut memo.masked)).collect::<Result<Vec<_>>>()?;
+                let tags =
+                    tags.into_iter().map(|tag| self.mask("tags", tag, &mut memo.masked)).collect::<Result<Vec<_>>>()?;
                 Some(checked_tags(tags)?)
             }
         };
@@ -36,7 +38,7 @@ impl<E: Engine> Service<E> {
             let before = self.target(caller, &at, &ask.target).await?;
             let mut memory = before.memory;
             memory.text.clone_from(&text);
-            memory.trust = ask.trust.unwrap_or(corrected_trust(caller, &memory));
+            memory.trust = trust_after(caller, &memory, ask.trust)?;
             memory.confidence = memory.trust.initial_confidence();
             memory.origin = caller.origin(None);
             memory.observed_at = clock::now();
@@ -88,6 +90,7 @@ impl<E: Engine> Service<E> {
         Ok(Corrected {
             branch: memo.branch.parse()?,
             memory: shaped.ok_or_else(|| Error::internal("a memory could not be shaped"))?,
+            before_flags: before_memory.as_ref().map(flags_of).unwrap_or_default(),
             before: before_memory.map(|memory| memory.text).unwrap_or_default(),
             is_unchanged: before == after,
             masked: memo.masked,
@@ -96,10 +99,22 @@ impl<E: Engine> Service<E> {
     }
 }
 
-/// What a person says is verified; an agent keeps the tier that the memory had, and lifts a T4 to T3.
-fn corrected_trust(caller: &Caller, memory: &Memory) -> Trust {
-    match caller.client {
-        ClientKind::Cli => Trust::T1,
-        ClientKind::Shim => memory.trust.min(Trust::T3),
+/// What a person says is verified. What an agent says is T3 unless it says otherwise, and never takes the place of what
+/// is trusted more than that: who acts for the user says so by the tier.
+fn trust_after(caller: &Caller, memory: &Memory, said: Option<Trust>) -> Result<Trust> {
+    let trust = match caller.client {
+        ClientKind::Cli => return Ok(said.unwrap_or(Trust::T1)),
+        ClientKind::Shim => said.unwrap_or(Trust::T3),
+    };
+    if trust <= memory.trust {
+        return Ok(trust);
     }
+    let id = &memory.id.to_string()[..8];
+    let who = if memory.trust == Trust::T1 { "verified by the user" } else { "curated" };
+    let who = if memory.trust < Trust::T3 { format!(" ({who})") } else { String::new() };
+    Err(Error::invalid(format!(
+        "nothing was written: memory {id} is {}{who}, and what is trusted less does not take its place. If the user \
+         stated the new text, give trust_tier {}; if not, store it as a memory of its own and ask the user.",
+        memory.trust, memory.trust,
+    )))
 }

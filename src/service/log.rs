@@ -3,7 +3,8 @@
 use super::{Caller, Service, excerpt};
 use crate::engine::{Engine, Names};
 use crate::error::Result;
-use crate::model::{CommitEntry, CommitFilter, MemoryId, VersionId};
+use crate::guard::flags::flags_of_all;
+use crate::model::{CommitEntry, CommitFilter, Memory, VersionId};
 use crate::wire::message::{Log, LogEntry, Logged};
 
 /// How much an entry quotes of each memory that it names.
@@ -27,7 +28,8 @@ impl<E: Engine> Service<E> {
         let (entries, total) = self.engine.history(&seen.at, &filter, ask.walk, ask.page).await?;
         let mut names = self.engine.names(Names::Living).await?;
         names.retain(|name| entries.iter().any(|entry| entry.id == name.commit));
-        Ok(Logged { point: seen.point(), commits: self.logged(entries).await?, total, names })
+        let flagged = super::flagged(&names);
+        Ok(Logged { point: seen.point(), commits: self.logged(entries).await?, total, names, flagged })
     }
 
     /// Commits as they are shown.
@@ -38,17 +40,19 @@ impl<E: Engine> Service<E> {
         let wanted: Vec<VersionId> = entries.iter().flat_map(shown).collect();
         let mut memories = self.engine.versions(&wanted).await?.into_iter();
         let logged = entries.into_iter().map(|item| {
-            let touched = memories.by_ref().take(shown(&item).len()).flatten();
-            let touched = touched.map(|memory| (memory.id, excerpt(&memory, EXCERPT_CHARS))).collect();
-            entry(item, touched)
+            let touched: Vec<Memory> = memories.by_ref().take(shown(&item).len()).flatten().collect();
+            entry(item, &touched)
         });
         Ok(logged.collect())
     }
 }
 
 /// A commit as it is shown.
-pub(super) fn entry(from: CommitEntry, touched: Vec<(MemoryId, String)>) -> LogEntry {
+pub(super) fn entry(from: CommitEntry, touched: &[Memory]) -> LogEntry {
+    // Judged whole: what is cut may be read elsewhere.
+    let texts = touched.iter().map(|memory| memory.text.as_str()).chain(from.bare.note.as_deref());
     LogEntry {
+        flags: flags_of_all(texts),
         commit: from.id,
         parents: from.bare.parents,
         author: from.bare.author,
@@ -58,6 +62,6 @@ pub(super) fn entry(from: CommitEntry, touched: Vec<(MemoryId, String)>) -> LogE
         at: from.bare.at,
         added: from.added,
         removed: from.removed,
-        touched,
+        touched: touched.iter().map(|memory| (memory.id, excerpt(memory, EXCERPT_CHARS))).collect(),
     }
 }

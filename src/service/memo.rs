@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::model::canon::{Reader, Writer};
-use crate::model::{CommitId, Masked, VersionId};
+use crate::model::{CommitId, Masked, Spot, VersionId};
 
 /// Stored beside an operation's outcomes, opaque to the engine.
 #[derive(Debug, Default, PartialEq)]
@@ -18,7 +18,12 @@ pub(super) struct Memo {
     pub points: Vec<CommitId>,
     /// Lines of an import that were not taken, and why.
     pub refused: Vec<(u32, String)>,
+    /// Rows of an import that are trusted less than they said, and those that have flags.
+    pub lowered: u32,
+    pub flagged: u32,
 }
+
+// What one release writes the next one reads: what was added since the first stands at the end, and may be missing.
 
 impl Memo {
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -43,6 +48,13 @@ impl Memo {
         for (line, why) in &self.refused {
             out.u32(*line).text(why);
         }
+        for masked in &self.masked {
+            out.u32(masked.spots.len() as u32);
+            for Spot { field, line, column } in &masked.spots {
+                out.text(field).u32(*line).u32(*column);
+            }
+        }
+        out.u32(self.lowered).u32(self.flagged);
         out.0
     }
 
@@ -50,7 +62,7 @@ impl Memo {
         let mut from = Reader(bytes);
         let mut memo = Self::default();
         for _ in 0..from.u32()? {
-            memo.masked.push(Masked { what: from.text()?, count: from.u32()? });
+            memo.masked.push(Masked { what: from.text()?, count: from.u32()?, spots: Vec::new() });
         }
         for _ in 0..from.u32()? {
             memo.similar.push((VersionId(from.array()?), from.u8()?));
@@ -65,6 +77,15 @@ impl Memo {
         for _ in 0..from.u32()? {
             memo.refused.push((from.u32()?, from.text()?));
         }
+        if from.0.is_empty() {
+            return Ok(memo);
+        }
+        for masked in &mut memo.masked {
+            for _ in 0..from.u32()? {
+                masked.spots.push(Spot { field: from.text()?, line: from.u32()?, column: from.u32()? });
+            }
+        }
+        (memo.lowered, memo.flagged) = (from.u32()?, from.u32()?);
         from.end()?;
         Ok(memo)
     }
@@ -77,14 +98,28 @@ mod tests {
     #[test]
     fn a_memo_reads_back_as_it_was_written() {
         let memo = Memo {
-            masked: vec![Masked { what: "JWT".into(), count: 2 }],
+            masked: vec![Masked {
+                what: "JWT".into(),
+                count: 2,
+                spots: vec![Spot { field: "tags".into(), line: 1, column: 9 }],
+            }],
             similar: vec![(VersionId([3; 32]), 71)],
             missing: vec!["deadbeef".into()],
             branch: "main".into(),
             points: vec![CommitId([4; 32])],
             refused: vec![(7, "it is empty".into())],
+            lowered: 3,
+            flagged: 1,
         };
         assert_eq!(Memo::decode(&memo.encode()).unwrap(), memo);
         assert_eq!(Memo::decode(&Memo::default().encode()).unwrap(), Memo::default());
+    }
+
+    #[test]
+    fn a_memo_without_places_of_an_earlier_release_is_read() {
+        let memo = Memo { masked: vec![Masked { what: "JWT".into(), count: 2, spots: vec![] }], ..Memo::default() };
+        let bytes = memo.encode();
+        // The length of the empty list of places, and two numbers.
+        assert_eq!(Memo::decode(&bytes[..bytes.len() - 12]).unwrap(), memo);
     }
 }

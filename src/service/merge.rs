@@ -6,7 +6,7 @@ use super::{Caller, Service, checked_text, page_of};
 use crate::clock;
 use crate::engine::{At, Engine};
 use crate::error::{Error, Result};
-use crate::model::{Choice, Conflict, Memory, MemoryId, Name, Pending, Plan, Progress, Resolution, Rule, Verb};
+use crate::model::{Choice, Conflict, Memory, MemoryId, Name, Pending, Plan, Progress, Resolution, Rule, Trust, Verb};
 use crate::wire::message::{ClientKind, Merge, Mode, Moved, Resolve, Settle, Side};
 
 impl<E: Engine> Service<E> {
@@ -23,7 +23,7 @@ impl<E: Engine> Service<E> {
         };
         memo.points = vec![theirs];
         let note = match ask.note {
-            Some(note) => Some(self.mask(note, &mut memo.masked)?),
+            Some(note) => Some(self.mask("note", note, &mut memo.masked)?),
             None => named.map(|name| format!("{name} into {branch}")),
         };
         let plan = Plan::Merge { theirs, rule: ask.rule, resolutions: Vec::new() };
@@ -59,7 +59,7 @@ impl<E: Engine> Service<E> {
                 Progress::Resolve(open.iter().map(|one| resolution(one, choice(one))).collect())
             }
             Settle::Text { id, text } => {
-                let text = checked_text(&self.mask(text, &mut memo.masked)?)?;
+                let text = checked_text(&self.mask("text", text, &mut memo.masked)?)?;
                 let open = self.among(&head, &pending, &[id]).await?;
                 let mut settled = Vec::new();
                 for one in &open {
@@ -168,13 +168,28 @@ impl<E: Engine> Service<E> {
         let memory = self.engine.versions(&[side]).await?.pop().flatten();
         let mut memory = memory.ok_or_else(|| Error::not_found("this memory has been erased"))?;
         text.clone_into(&mut memory.text);
-        if caller.client == ClientKind::Cli {
-            memory.trust = crate::model::Trust::T1;
-            memory.confidence = memory.trust.initial_confidence();
-        }
+        memory.trust = match caller.client {
+            ClientKind::Cli => Trust::T1,
+            ClientKind::Shim => self.inferred(conflict).await?,
+        };
+        memory.confidence = memory.trust.initial_confidence();
         memory.origin = caller.origin(None);
         memory.observed_at = clock::now();
         Ok(memory)
+    }
+
+    /// The trust of an agent's own words, which do not take the place of what is trusted more.
+    async fn inferred(&self, conflict: &Conflict) -> Result<Trust> {
+        let sides: Vec<_> = [conflict.ours, conflict.theirs].into_iter().flatten().collect();
+        let sides = self.engine.versions(&sides).await?;
+        match sides.iter().flatten().map(|memory| memory.trust).min() {
+            Some(trust) if trust < Trust::T3 => Err(Error::invalid(format!(
+                "nothing was settled: one side of this conflict is {trust}, and a text of your own would be trusted \
+                 less. Take a side, end the merge, and correct the memory with trust_tier {trust} if the user stated \
+                 the new text."
+            ))),
+            _ => Ok(Trust::T3),
+        }
     }
 }
 

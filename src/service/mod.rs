@@ -10,6 +10,7 @@ mod diff;
 mod list;
 mod log;
 mod looks;
+mod masking;
 mod memo;
 mod merge;
 mod models;
@@ -34,13 +35,13 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::config::{Config, Secrets};
+use crate::config::Config;
 use crate::engine::{At, Engine};
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::model::{
-    Author, Filter, Masked, Memory, MemoryId, OpId, Origin, Page, ProjectId, Scope, SessionId, Source, StoreStatus,
-    Version,
+    Author, Filter, Masked, Memory, MemoryId, Name, OpId, Origin, Page, ProjectId, Ref, Scope, SessionId, Source,
+    StoreStatus, Version,
 };
 use crate::wire::limits;
 use crate::wire::message::{ClientKind, Place, Shaped, Verified};
@@ -161,39 +162,21 @@ impl<E: Engine> Service<E> {
         })
     }
 
-    /// Applies the policy for secrets to one text, and adds to the list of what was masked.
-    fn mask(&self, text: String, masked: &mut Vec<Masked>) -> Result<String> {
-        mask(self.config().guard.secrets, text, masked)
+    /// Applies the policy for secrets to one field, and adds to the list of what was masked.
+    fn mask(&self, field: &str, text: String, masked: &mut Vec<Masked>) -> Result<String> {
+        masking::mask(self.config().guard.secrets, field, text, masked)
     }
-}
-
-fn mask(policy: Secrets, text: String, masked: &mut Vec<Masked>) -> Result<String> {
-    if policy == Secrets::Allow {
-        return Ok(text);
-    }
-    let (clean, found) = guard::secrets::mask(&text);
-    if found.is_empty() {
-        return Ok(text);
-    }
-    if policy == Secrets::Block {
-        let what: Vec<String> = found.into_iter().map(|masked| masked.what).collect();
-        return Err(Error::invalid(format!(
-            "nothing was stored: it contains what looks like a secret ({}). Store it without the secret.",
-            what.join(", ")
-        )));
-    }
-    for new in found {
-        match masked.iter_mut().find(|known| known.what == new.what) {
-            Some(known) => known.count += new.count,
-            None => masked.push(new),
-        }
-    }
-    Ok(clean.into_owned())
 }
 
 /// A memory as it is shown.
 fn shaped(version: Version, short_len: u8) -> Shaped {
-    Shaped { flags: guard::flags::flags(&version.memory.text), memory: version.memory, version: version.id, short_len }
+    Shaped { flags: guard::flags::flags_of(&version.memory), memory: version.memory, version: version.id, short_len }
+}
+
+/// Those names whose descriptions have flags.
+fn flagged(names: &[Ref]) -> Vec<(Name, Vec<String>)> {
+    let flags = names.iter().filter_map(|name| Some((name.name.clone(), guard::flags::flags(name.note.as_deref()?))));
+    flags.filter(|(_, flags)| !flags.is_empty()).collect()
 }
 
 /// Metadata that may be kept beside a memory.

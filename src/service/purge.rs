@@ -21,7 +21,7 @@ impl<E: Engine> Service<E> {
         }
         let branch = self.branch(caller, ask.branch);
         let mut memo = Memo { branch: branch.to_string(), ..Memo::default() };
-        let note = ask.reason.map(|reason| self.mask(reason, &mut memo.masked)).transpose()?;
+        let note = ask.reason.map(|reason| self.mask("reason", reason, &mut memo.masked)).transpose()?;
         let at = self.head(&branch).await?;
         let ids = self.targets(caller, &at, ask.target, &mut memo.missing).await?;
         let mut write = self.write(caller, branch, Verb::Purge, clock::now());
@@ -36,7 +36,8 @@ impl<E: Engine> Service<E> {
     /// What only history holds can be erased too, by its id.
     async fn erase(&self, caller: &Caller, ask: Purge) -> Result<Purged> {
         let branch = self.branch(caller, ask.branch);
-        let note = ask.reason.map(|reason| self.mask(reason, &mut Vec::new())).transpose()?;
+        let mut masked = Vec::new();
+        let note = ask.reason.map(|reason| self.mask("reason", reason, &mut masked)).transpose()?;
         let at = self.head(&branch).await?;
         let mut missing = Vec::new();
         let ids = self.targets(caller, &at, ask.target, &mut missing).await?;
@@ -54,6 +55,7 @@ impl<E: Engine> Service<E> {
             removed: Vec::new(),
             removed_total: erased.memories,
             missing,
+            masked,
         })
     }
 
@@ -127,6 +129,7 @@ impl<E: Engine> Service<E> {
             removed: self.shape(fitting(known.collect())).await?,
             removed_total,
             missing,
+            masked: memo.masked,
             commit: applied.commit,
         })
     }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::{Filter, Relation, Version};
 use crate::search::{self, Question, Ranking};
 use crate::wire::limits;
-use crate::wire::message::{Beside, Hit, Retrieve, Retrieved, SessionScope};
+use crate::wire::message::{Beside, Hit, Retrieve, Retrieved, SessionScope, Shaped};
 
 /// Memories that are shown beside a hit, at most, and how much of each.
 const BESIDE_MAX: usize = 3;
@@ -36,8 +36,7 @@ impl<E: Engine> Service<E> {
                 left_out += 1;
                 continue;
             }
-            let (beside, relations): (Vec<Version>, Vec<Relation>) =
-                hit.beside.into_iter().take(BESIDE_MAX).map(|(version, relation)| (beside(version), relation)).unzip();
+            let (beside, relations): (Vec<Version>, Vec<Relation>) = hit.beside.into_iter().take(BESIDE_MAX).unzip();
             rest.push((hit.score, hit.parts, hit.is_shortened, hit.twins, relations));
             versions.push(hit.version);
             versions.extend(beside);
@@ -46,7 +45,8 @@ impl<E: Engine> Service<E> {
         let mut hits = Vec::with_capacity(rest.len());
         for (score, parts, is_shortened, twins, relations) in rest {
             let Some(memory) = shaped.next() else { break };
-            let beside = relations.into_iter().zip(&mut shaped).map(|(relation, memory)| Beside { memory, relation });
+            let beside = relations.into_iter().zip(shaped.by_ref().map(beside));
+            let beside = beside.map(|(relation, memory)| Beside { memory, relation });
             let beside = beside.collect();
             hits.push(Hit { memory, score, parts: ask.explain.then_some(parts), is_shortened, twins, beside });
         }
@@ -72,11 +72,11 @@ impl<E: Engine> Service<E> {
     }
 }
 
-/// What is shown of a memory beside a hit.
-fn beside(mut version: Version) -> Version {
-    version.memory.text = excerpt(&version.memory, BESIDE_CHARS_MAX);
-    version.memory.metadata.clear();
-    version
+/// What is shown of a memory beside a hit. Its flags are those of the whole.
+fn beside(mut shaped: Shaped) -> Shaped {
+    shaped.memory.text = excerpt(&shaped.memory, BESIDE_CHARS_MAX);
+    shaped.memory.metadata.clear();
+    shaped
 }
 
 /// A question that can be asked: not empty, not too long.

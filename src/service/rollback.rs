@@ -35,7 +35,7 @@ impl<E: Engine> Service<E> {
                 (Plan::Invert { what: Selection::By { commits, origin }, later }, note)
             }
         };
-        let note = Some(self.mask(note, &mut memo.masked)?);
+        let note = Some(self.mask("note", note, &mut memo.masked)?);
         let order =
             Order { branch, verb: Verb::Rollback, plan: Some(plan), note, mode: ask.mode, page: ask.page, memo };
         self.carry_out(caller, order).await

@@ -4,6 +4,7 @@ use super::log::entry;
 use super::{Caller, Service};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::guard::flags::flags_of;
 use crate::model::{CommitEntry, CommitFilter, Memory, Page, Version, VersionId, Walk};
 use crate::wire::limits;
 use crate::wire::message::{Past, Show, Shown};
@@ -49,7 +50,9 @@ impl<E: Engine> Service<E> {
                 break;
             }
             history.push(Past {
-                commit: entry(item, Vec::new()),
+                commit: entry(item, &[]),
+                flags: memory.as_ref().map(flags_of).unwrap_or_default(),
+                before_flags: before.as_ref().map(flags_of).unwrap_or_default(),
                 trust: memory.as_ref().map(|memory| memory.trust),
                 confidence: memory.as_ref().map(|memory| memory.confidence),
                 text: memory.map(|memory| memory.text),

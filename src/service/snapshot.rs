@@ -13,6 +13,7 @@ impl<E: Engine> Service<E> {
     pub async fn snapshots(&self, caller: &Caller, ask: Snapshot) -> Result<Snapshots> {
         let is_list = matches!(ask, Snapshot::List { .. });
         let is_new = matches!(ask, Snapshot::Create { .. });
+        let mut masked = Vec::new();
         let (refs, total, branch) = match ask {
             Snapshot::List { branch, page } => {
                 let mut refs = self.known_snapshots(Names::Living).await?;
@@ -23,7 +24,7 @@ impl<E: Engine> Service<E> {
             }
             Snapshot::Create { name, at, note } => {
                 let seen = self.seen(caller, at).await?;
-                let note = note.map(|note| self.mask(note, &mut Vec::new())).transpose()?;
+                let note = note.map(|note| self.mask("description", note, &mut masked)).transpose()?;
                 let (kind, commit) = (NameKind::Snapshot, seen.at.commit);
                 let made = self
                     .change_names(caller, vec![NameChange::Create { name: checked_name(name)?, kind, commit, note }])
@@ -42,6 +43,7 @@ impl<E: Engine> Service<E> {
             }
         };
         let branch = self.branch(caller, branch);
+        let flagged = super::flagged(&refs);
         let mut snapshots = Vec::with_capacity(refs.len());
         for snapshot in refs {
             // Only a list is looked through for what has changed since.
@@ -49,7 +51,7 @@ impl<E: Engine> Service<E> {
             let native = if is_new { self.engine.native(&snapshot.name).await? } else { None };
             snapshots.push(SnapshotEntry { snapshot, since, native });
         }
-        Ok(Snapshots { snapshots, total, branch })
+        Ok(Snapshots { snapshots, total, branch, masked, flagged })
     }
 
     async fn since(&self, snapshot: &Ref, branch: &Name) -> Result<Counts> {

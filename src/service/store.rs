@@ -6,8 +6,8 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::{
-    Applied, Change, Filter, Kind, Masked, Memory, MemoryId, Outcome, ProjectId, Scope, Source, Trust, Verb, Version,
-    VersionId, Work,
+    Applied, Change, Filter, Kind, Masked, Memory, MemoryId, Origin, Outcome, ProjectId, Scope, SessionId, Source,
+    SubjectId, Trust, Verb, Version, VersionId, Work,
 };
 use crate::search;
 use crate::wire::message::{Place, Similar, Store, Stored};
@@ -37,15 +37,13 @@ impl<E: Engine> Service<E> {
         let kind = ask.kind.unwrap_or(Kind::Semantic);
         let project = home_of(caller, ask.place, kind)?;
         // Masked first: nothing after this line sees a secret, not even to measure it.
-        let text = checked_text(&self.mask(ask.text, masked)?)?;
-        let tags = ask.tags.into_iter().map(|tag| self.mask(tag, masked)).collect::<Result<Vec<_>>>()?;
-        let metadata = checked_metadata(self.mask(ask.metadata, masked)?)?;
+        let text = checked_text(&self.mask("text", ask.text, masked)?)?;
+        let tags = ask.tags.into_iter().map(|tag| self.mask("tags", tag, masked)).collect::<Result<Vec<_>>>()?;
+        let metadata = checked_metadata(self.mask("metadata", ask.metadata, masked)?)?;
+        let subject = ask.subject.map(|subject| self.mask("subject", subject.to_string(), masked)).transpose()?;
+        let session = ask.session.map(|session| self.mask("session", session.to_string(), masked)).transpose()?;
         let origin = caller.origin(ask.source);
-        let trust = ask.trust.unwrap_or(match origin.source {
-            Source::User => Trust::T1,
-            Source::Agent => Trust::T3,
-            Source::Tool | Source::Import | Source::File => Trust::T4,
-        });
+        let trust = trust_of(&origin, kind, ask.trust)?;
         let now = clock::now();
         Ok(Memory {
             id: MemoryId::random(),
@@ -55,8 +53,8 @@ impl<E: Engine> Service<E> {
             trust,
             confidence: trust.initial_confidence(),
             project,
-            session: Some(ask.session.unwrap_or_else(|| caller.session.clone())),
-            subject: ask.subject,
+            session: Some(session.map_or_else(|| Ok(caller.session.clone()), SessionId::new)?),
+            subject: subject.map(SubjectId::new).transpose()?,
             origin,
             created_at: now,
             observed_at: ask.observed_at.unwrap_or(now),
@@ -98,6 +96,24 @@ impl<E: Engine> Service<E> {
             masked: memo.masked,
             commit: applied.commit,
         })
+    }
+}
+
+/// T1 for what a person types, T3 for what an agent infers, T4 for what tools, files and imports bring: that is T3 at
+/// most, unless a person who types it says more.
+fn trust_of(origin: &Origin, kind: Kind, said: Option<Trust>) -> Result<Trust> {
+    let is_brought = kind == Kind::ToolResult || !matches!(origin.source, Source::User | Source::Agent);
+    match said {
+        Some(trust) if is_brought && trust < Trust::T3 && origin.source != Source::User => {
+            Err(Error::invalid(format!(
+                "nothing was stored: what a tool, a file or an import brings is T3 or T4, not {trust}. Leave trust_tier \
+             out; or store what the user stated of it as semantic."
+            )))
+        }
+        Some(trust) => Ok(trust),
+        None if is_brought => Ok(Trust::T4),
+        None if origin.source == Source::User => Ok(Trust::T1),
+        None => Ok(Trust::T3),
     }
 }
 

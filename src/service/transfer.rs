@@ -1,16 +1,19 @@
 //! `import` and `export`: many memories at once, in and out.
 
+use super::masking::mask;
 use super::memo::Memo;
-use super::{Caller, Service, checked_filter, checked_tags, checked_text, mask};
+use super::{Caller, Service, checked_filter, checked_tags, checked_text};
 use crate::clock;
 use crate::config::Secrets;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::guard::flags::flags_of;
 use crate::model::{
-    Applied, Change, Expect, Kind, Masked, Memory, MemoryId, Origin, ProjectId, Source, Time, Trust, Verb, Work,
+    Applied, Change, Expect, Kind, Masked, Memory, MemoryId, Origin, ProjectId, SessionId, Source, SubjectId, Time,
+    Trust, Verb, Work,
 };
 use crate::wire::limits;
-use crate::wire::message::{Export, Exported, Import, Imported, Place, Row, RowStep};
+use crate::wire::message::{Export, Exported, Import, Imported, Place, Row, RowStep, Tiers};
 
 impl<E: Engine> Service<E> {
     /// One batch, one commit. Durable once it returns `Ok`.
@@ -27,8 +30,8 @@ impl<E: Engine> Service<E> {
         let mut write = self.write(caller, branch.clone(), Verb::Import, now);
         write.note = batch.note;
         write.work = Work::Changes(batch.changes);
-        let (branch, masked, refused) = (branch.to_string(), batch.masked, batch.refused);
-        write.memo = Memo { branch, masked, refused, ..Memo::default() }.encode();
+        let Batch { masked, refused, lowered, flagged, .. } = batch;
+        write.memo = Memo { branch: branch.to_string(), masked, refused, lowered, flagged, ..Memo::default() }.encode();
         imported(self.engine.apply(caller.op, write).await?, rows)
     }
 
@@ -45,8 +48,10 @@ impl<E: Engine> Service<E> {
             }
             limit = (limit / 2).max(1);
         };
-        let memories = scan.versions.into_iter().map(|version| version.memory).collect();
-        Ok(Exported { point: seen.point(), memories, total: scan.total, next: scan.next })
+        let memories: Vec<Memory> = scan.versions.into_iter().map(|version| version.memory).collect();
+        let flags = (0..).zip(&memories).map(|(place, memory)| (place, flags_of(memory)));
+        let flagged = flags.filter(|(_, flags)| !flags.is_empty()).collect();
+        Ok(Exported { point: seen.point(), memories, total: scan.total, next: scan.next, flagged })
     }
 }
 
@@ -63,40 +68,68 @@ fn imported(applied: Applied, rows: u32) -> Result<Imported> {
         commit: applied.commit,
         is_replay: applied.is_replay,
         changed,
+        lowered: memo.lowered,
+        flagged: memo.flagged,
     })
 }
 
+#[derive(Default)]
 struct Batch {
     note: Option<String>,
     changes: Vec<Change>,
     masked: Vec<Masked>,
     refused: Vec<(u32, String)>,
+    lowered: u32,
+    flagged: u32,
 }
 
 fn read_all(caller: &Caller, ask: Import, policy: Secrets, now: Time) -> Result<Batch> {
-    let mut batch = Batch { note: None, changes: Vec::with_capacity(ask.rows.len()), masked: vec![], refused: vec![] };
+    let mut batch = Batch { changes: Vec::with_capacity(ask.rows.len()), ..Batch::default() };
     let home = match ask.place {
         Place::Here => caller.project.clone(),
         Place::Global => None,
         Place::Named(project) => Some(project),
         Place::Everywhere => return Err(Error::invalid("a memory cannot be stored in every project: name one")),
     };
-    for row in ask.rows {
+    for mut row in ask.rows {
         let (line, step, id) = (row.line, row.step, row.id);
+        let is_lowered = lower(&mut row, ask.tiers);
         if let (RowStep::Remove, Some(id)) = (step, id) {
             batch.changes.push(Change::Remove { id, expect: Expect::Live });
             continue;
         }
         match memory_of(caller, row, (&home, ask.agent.as_deref(), policy, now), &mut batch.masked) {
-            Ok(memory) => batch.changes.push(match step {
-                RowStep::Replace => Change::Replace { memory, expect: Expect::Live },
-                RowStep::Store | RowStep::Remove => Change::Store(memory),
-            }),
+            Ok(memory) => {
+                batch.lowered += u32::from(is_lowered);
+                batch.flagged += u32::from(!flags_of(&memory).is_empty());
+                batch.changes.push(match step {
+                    RowStep::Replace => Change::Replace { memory, expect: Expect::Live },
+                    RowStep::Store | RowStep::Remove => Change::Store(memory),
+                });
+            }
             Err(error) => batch.refused.push((line, error.message)),
         }
     }
-    batch.note = Some(mask(policy, ask.file, &mut batch.masked)?).filter(|file| !file.is_empty());
+    batch.note = Some(mask(policy, "file", ask.file, &mut batch.masked)?).filter(|file| !file.is_empty());
     Ok(batch)
+}
+
+/// What is brought in is not verified by being brought in, whatever it says of itself: unless a person vouches for the
+/// file, its memories are T3 at most, and none of them is the person's own word.
+fn lower(row: &mut Row, tiers: Tiers) -> bool {
+    if tiers == Tiers::Kept {
+        return false;
+    }
+    if row.source == Some(Source::User) {
+        row.source = Some(Source::Import);
+    }
+    let most = Trust::T3;
+    row.confidence = row.confidence.map(|confidence| confidence.min(most.initial_confidence()));
+    let is_lowered = row.trust.is_some_and(|trust| trust < most);
+    if is_lowered {
+        row.trust = Some(most);
+    }
+    is_lowered
 }
 
 fn memory_of(
@@ -105,12 +138,20 @@ fn memory_of(
     (home, agent, policy, now): (&Option<ProjectId>, Option<&str>, Secrets, Time),
     masked: &mut Vec<Masked>,
 ) -> Result<Memory> {
-    let mut clean = |text: String| mask(policy, text, masked);
-    let text = checked_text(&clean(row.text)?)?;
-    let tags = checked_tags(row.tags.into_iter().map(&mut clean).collect::<Result<Vec<_>>>()?)?;
-    let metadata = super::checked_metadata(clean(row.metadata)?)?;
+    let line = row.line;
+    let mut clean = |field: &str, text: String| mask(policy, &format!("line {line} {field}"), text, masked);
+    let text = checked_text(&clean("text", row.text)?)?;
+    let tags = row.tags.into_iter().map(|tag| clean("tags", tag)).collect::<Result<Vec<_>>>()?;
+    let tags = checked_tags(tags)?;
+    let metadata = super::checked_metadata(clean("metadata", row.metadata)?)?;
+    let mut named = |field: &str, text: Option<String>| text.map(|text| clean(field, text)).transpose();
+    let (row_agent, agent_version) = (named("agent", row.agent)?, named("agent_version", row.agent_version)?);
+    let (tool, file) = (named("tool", row.tool)?, named("file", row.file)?);
+    let subject = named("subject", row.subject.map(|subject| subject.to_string()))?;
+    let session = named("session", row.session.map(|session| session.to_string()))?;
+    let row_project = named("project", row.project)?;
     let kind = row.kind.unwrap_or(Kind::Semantic);
-    let project = match row.project.as_deref() {
+    let project = match row_project.as_deref() {
         None if kind == Kind::Profile => None,
         None => home.clone(),
         Some("global") => None,
@@ -126,15 +167,15 @@ fn memory_of(
         trust,
         confidence: row.confidence.unwrap_or(trust.initial_confidence()),
         project,
-        session: Some(row.session.unwrap_or_else(|| caller.session.clone())),
-        subject: row.subject,
+        session: Some(session.map_or_else(|| Ok(caller.session.clone()), SessionId::new)?),
+        subject: subject.map(SubjectId::new).transpose()?,
         origin: Origin {
             source,
-            agent: row.agent.or_else(|| agent.map(str::to_owned)),
-            agent_version: row.agent_version,
+            agent: row_agent.or_else(|| agent.map(str::to_owned)),
+            agent_version,
             session: Some(caller.session.clone()),
-            tool: row.tool,
-            file: row.file,
+            tool,
+            file,
         },
         created_at: row.created_at.unwrap_or(now),
         observed_at: row.observed_at.or(row.created_at).unwrap_or(now),

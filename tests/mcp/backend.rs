@@ -154,6 +154,7 @@ impl Fake {
                 is_unchanged: false,
                 masked: Vec::new(),
                 commit: None,
+                before_flags: Vec::new(),
             })),
             Request::Purge(purge) => {
                 let missing = match purge.target {
@@ -169,6 +170,7 @@ impl Fake {
                     removed_total: 1,
                     missing,
                     commit: None,
+                    masked: Vec::new(),
                 }))
             }
             Request::Branch(_) | Request::Checkout(_) => Ok(Response::Branches(samples::branches())),

@@ -168,10 +168,14 @@ async fn outcomes_that_write_nothing_say_what_to_do() {
         let result = reply(tool, arguments, moved(response)).await;
         assert!(text(&result).starts_with(start), "{tool}: {}", text(&result));
     }
-    let masked = vec![Masked { what: "GitHub token".to_owned(), count: 1 }];
+    let masked = vec![Masked {
+        what: "GitHub token".to_owned(),
+        count: 1,
+        spots: vec![memoria::model::Spot { field: "note".to_owned(), line: 2, column: 7 }],
+    }];
     let result =
         reply("memory_resolve", json!({}), moved(memoria::wire::message::Moved { masked, ..samples::moved() })).await;
-    assert!(text(&result).contains("Masked before anything was kept: GitHub token (1)."), "{}", text(&result));
+    assert!(text(&result).contains("(field line:column): GitHub token (1): note 2:7."), "{}", text(&result));
 }
 
 #[tokio::test]
@@ -193,6 +197,7 @@ async fn what_is_done_on_a_branch_or_asked_of_another_state_says_so() {
         is_unchanged: true,
         masked: Vec::new(),
         commit: None,
+        before_flags: Vec::new(),
     };
     let listed = |name: Option<&str>| {
         let point = Point { name: name.map(samples::name), ..samples::state("main", 0xab, 1) };
@@ -230,6 +235,7 @@ async fn forgetting_names_the_way_back_and_erasing_says_that_there_is_none() {
         removed_total: 1,
         missing: Vec::new(),
         commit: None,
+        masked: Vec::new(),
     };
     let erased = Purged {
         safety: None,
@@ -252,7 +258,7 @@ async fn forgetting_names_the_way_back_and_erasing_says_that_there_is_none() {
 async fn names_are_answered_with_what_can_be_done_with_them() {
     let branch = |note| {
         let branches = vec![samples::of("try/one", NameKind::Branch, note)];
-        Response::Branches(Branches { branches, current: samples::name("main"), merging: Vec::new() })
+        Response::Branches(Branches { branches, merging: Vec::new(), ..samples::branches() })
     };
     for (tool, arguments, sentence) in [
         (
@@ -307,7 +313,8 @@ async fn snapshots_are_answered_with_what_can_be_done_with_them() {
     let deleted = reply("memory_snapshot_delete", json!({"prefix": "n"}), snapshots()).await;
     let sentence = "Deleted 3 snapshots: nightly and 2 more. memory_snapshot_delete with restore brings one back.";
     assert_eq!(text(&deleted), sentence);
-    let none = Response::Snapshots(Snapshots { snapshots: Vec::new(), total: 0, branch: samples::name("main") });
+    let none =
+        Response::Snapshots(Snapshots { snapshots: Vec::new(), total: 0, flagged: vec![], ..samples::snapshots() });
     let deleted = reply("memory_snapshot_delete", json!({"prefix": "n"}), none.clone()).await;
     assert_eq!(text(&deleted), "No snapshot fits; none was deleted.");
     assert_eq!(text(&reply("memory_snapshots", json!({}), none).await), "There are no snapshots.");

@@ -64,6 +64,7 @@ pub fn entry(number: u8, agent: Option<&str>, note: Option<&str>, text: &str) ->
         added: 2,
         removed: 1,
         touched: vec![(MemoryId([9; 16]), text.to_owned())],
+        flags: Vec::new(),
     }
 }
 
@@ -74,7 +75,7 @@ pub fn counts(added: u32, changed: u32, removed: u32) -> Counts {
 pub fn branches() -> Branches {
     let main = Ref { protection: Protection::MergesOnly, ..of("main", NameKind::Branch, None) };
     let branches = vec![main, of("try/one", NameKind::Branch, Some("an idea"))];
-    Branches { branches, current: name("main"), merging: vec![name("try/one")] }
+    Branches { branches, current: name("main"), merging: vec![name("try/one")], masked: vec![], flagged: vec![] }
 }
 
 pub fn snapshots() -> Snapshots {
@@ -83,6 +84,8 @@ pub fn snapshots() -> Snapshots {
         snapshots: vec![SnapshotEntry { snapshot, since: counts(5, 1, 0), native: None }],
         total: 3,
         branch: name("main"),
+        masked: Vec::new(),
+        flagged: vec![(name("nightly"), vec!["instructs the reader".to_owned()])],
     }
 }
 
@@ -169,7 +172,13 @@ pub fn merged_before() -> Moved {
 
 pub fn logged() -> Logged {
     let commits = vec![entry(0xc1, Some("cursor"), Some("a note"), "a text"), entry(0xc2, None, None, "another")];
-    Logged { point: point(), commits, total: 9, names: vec![of("nightly", NameKind::Snapshot, None)] }
+    Logged {
+        point: point(),
+        commits,
+        total: 9,
+        names: vec![of("nightly", NameKind::Snapshot, None)],
+        flagged: Vec::new(),
+    }
 }
 
 pub fn blamed() -> Blamed {
@@ -180,6 +189,8 @@ pub fn blamed() -> Blamed {
         trust,
         confidence: None,
         before: None,
+        flags: Vec::new(),
+        before_flags: Vec::new(),
     };
     Blamed {
         memory: shaped(fixed(1, "what it said")),

@@ -17,7 +17,7 @@ use crate::client::{Pipeline, project};
 use crate::error::{Error, Result};
 use crate::model::{Masked, Name, OpId};
 use crate::paths::Paths;
-use crate::wire::message::{Branch, ClientKind, Import, Imported, Place, Request, Response, WhichNames};
+use crate::wire::message::{Branch, ClientKind, Import, Imported, Place, Request, Response, Tiers, WhichNames};
 
 use super::ask::{ask, unexpected};
 use super::bar::Bar;
@@ -36,7 +36,8 @@ const REASONS_SHOWN: usize = 20;
     A line: {\"text\": \"...\", \"kind\": \"semantic\", \"tags\": [\"a\"], \"trust\": \"T3\",\n\
     \"project\": \"acme/api\", \"created_at\": \"2026-05-01\"}; only `text` must be there,\n\
     and whatever `memoria export` writes is read. An import that was interrupted\n\
-    goes on where it was when the same command is run again. Exit code 6: some\n\
+    goes on where it was when the same command is run again. Nothing is T1 for\n\
+    standing in a file: T1 and T2 become T3 unless --keep-trust. Exit code 6: some\n\
     lines were refused.\n\nFrom Memoria v0.4: memoria import mysql://user@host:6001/database, with its\n\
     password in MEMORIA_MATRIXONE_PASSWORD. Corrections become history; branches,\n\
     snapshots and feedback come along as far as they can be read.")]
@@ -53,6 +54,9 @@ pub struct Args {
     /// Where it belongs, where a line does not say
     #[arg(long, value_parser = what::place)]
     project: Option<Place>,
+    /// Take the file's T1 and T2 as they are: it is yours, and you vouch for it
+    #[arg(long)]
+    keep_trust: bool,
 }
 
 /// What it came to.
@@ -64,7 +68,10 @@ struct Tally {
     /// Memories of batches that an earlier, interrupted run had brought.
     earlier: u64,
     batches: u64,
-    masked: BTreeMap<String, u32>,
+    /// Rows that said T1 or T2, and are T3.
+    lowered: u64,
+    flagged: u64,
+    masked: Vec<Masked>,
     commit: Option<String>,
 }
 
@@ -82,9 +89,11 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     let place = args.project.unwrap_or_default();
     let here = std::env::current_dir().ok().and_then(|dir| project::identify(&dir));
     let into = format!("{place:?} {here:?}");
+    let tiers = if args.keep_trust { Tiers::Kept } else { Tiers::Lowered };
+    let into = if args.keep_trust { format!("{into} {tiers:?}") } else { into };
     let mut batches = Batches::new(input, &[branch.as_str(), args.agent.as_deref().unwrap_or_default(), &into]);
     let template =
-        Import { branch: Some(branch.clone()), agent: args.agent, place, file: args.file, ..Import::default() };
+        Import { branch: Some(branch.clone()), agent: args.agent, place, file: args.file, tiers, rows: Vec::new() };
     let mut bar = Bar::new("memories", !out.json);
     let tally = send_all(&mut batches, &template, |done, end| {
         bar.show(done, size.filter(|size| *size > 0).map(|size| end as f64 / size as f64));
@@ -145,6 +154,7 @@ async fn send_all<R: BufRead>(
                 place: template.place.clone(),
                 file: template.file.clone(),
                 rows,
+                tiers: template.tiers,
             };
             pipeline.send(op, Request::Import(import), bytes).await?;
             next = batches.next()?;
@@ -163,6 +173,8 @@ async fn send_all<R: BufRead>(
 impl Tally {
     fn add(&mut self, imported: Imported, refused: &mut Refused) {
         self.batches += 1;
+        self.lowered += u64::from(imported.lowered);
+        self.flagged += u64::from(imported.flagged);
         let (stored, existing) = (u64::from(imported.stored), u64::from(imported.existing));
         if imported.is_replay {
             self.earlier += stored + existing;
@@ -171,15 +183,9 @@ impl Tally {
             self.stored += stored;
             self.existing += existing;
         }
-        for Masked { what, count } in imported.masked {
-            *self.masked.entry(what).or_default() += count;
-        }
+        imported.masked.into_iter().for_each(|masked| Masked::gather(&mut self.masked, masked));
         imported.refused.into_iter().for_each(|(line, reason)| refused.add(line, reason));
         self.commit = imported.commit.map(|commit| commit.to_string()).or(self.commit.take());
-    }
-
-    fn masked(&self) -> Vec<Masked> {
-        self.masked.iter().map(|(what, count)| Masked { what: what.clone(), count: *count }).collect()
     }
 }
 
@@ -195,7 +201,9 @@ fn as_json(tally: &Tally, refused: &Refused, ignored: &BTreeMap<String, u64>, br
         "refused": reasons,
         "refused_total": refused.total,
         "ignored": ignored,
-        "masked": shape::masked(&tally.masked()),
+        "lowered": tally.lowered,
+        "flagged": tally.flagged,
+        "masked": shape::masked(&tally.masked),
         "commit": tally.commit,
     })
 }
@@ -223,7 +231,8 @@ fn as_text(
     if tally.existing > 0 {
         out += &format!("{} were known already, word for word: nothing was written for them.\n", count(tally.existing));
     }
-    out += &text::masked(&tally.masked(), style);
+    out += &text::masked(&tally.masked, style);
+    out += &cautions(tally, style);
     if !ignored.is_empty() {
         let fields: Vec<String> = ignored
             .iter()
@@ -243,6 +252,28 @@ fn as_text(
                 format!("  and {} more; `--json` lists up to 1,000.\n", count(refused.total - REASONS_SHOWN as u64));
             out += &style.dim(&more);
         }
+    }
+    out
+}
+
+/// What the person should know of the memories themselves.
+fn cautions(tally: &Tally, style: &Style) -> String {
+    let mut out = String::new();
+    if tally.lowered > 0 {
+        let said = format!(
+            "{} said T1 or T2 and became T3, since a file vouches for nothing. If it is your own: take this back \
+             (`memoria undo {}`) and import with --keep-trust.",
+            plural(tally.lowered, "memory", "memories"),
+            tally.batches
+        );
+        out += &style.block(&said, 0);
+    }
+    if tally.flagged > 0 {
+        let said = format!(
+            "{} read like instructions to an agent, or hide something: `memoria list` marks them with !.",
+            plural(tally.flagged, "memory", "memories")
+        );
+        out += &style.block(&style.paint(Paint::Red, &said), 0);
     }
     out
 }

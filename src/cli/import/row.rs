@@ -62,6 +62,8 @@ impl<'de> Visitor<'de> for Fields {
                     row.metadata =
                         if metadata.is_empty() { String::new() } else { Value::Object(metadata).to_string() };
                 }
+                // An export says it; whoever takes the text in judges it anew.
+                "flags" => drop(map.next_value::<IgnoredAny>()?),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     ignored.push(key);

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
 use super::batch::Refused;
-use super::{Args, Exit, REASONS_SHOWN, Tally, as_json, unexpected};
+use super::{Args, Exit, REASONS_SHOWN, Tally, as_json, cautions, unexpected};
 use crate::cli::bar::Bar;
 use crate::cli::terminal::{Out, Style, one_line, plural};
 use crate::client::Pipeline;
@@ -16,7 +16,7 @@ use crate::engine::matrixone::v04::{self, Old, OldMemory};
 use crate::error::{Error, Result};
 use crate::model::{Confidence, Kind, MemoryId, Name, OpId, SessionId, SubjectId};
 use crate::paths::Paths;
-use crate::wire::message::{Branch, ClientKind, Import, Request, Response, Row, RowStep, Snapshot, View};
+use crate::wire::message::{Branch, ClientKind, Import, Request, Response, Row, RowStep, Snapshot, Tiers, View};
 
 /// Rows of one commit.
 const ROWS_MAX: usize = 1_000;
@@ -64,6 +64,7 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
         place: args.project.unwrap_or_default(),
         file: place.clone(),
         rows: vec![],
+        tiers: if args.keep_trust { Tiers::Kept } else { Tiers::Lowered },
     };
     let mut sender = Sender::new(&place, template, story.size(), !out.json).await?;
     sender.send_all(&branch, story.main).await?;
@@ -279,6 +280,7 @@ impl Sender {
             place: self.template.place.clone(),
             file: self.template.file.clone(),
             rows,
+            tiers: self.template.tiers,
         };
         match self.ask(Request::Import(import), bytes).await? {
             Response::Imported(imported) => self.tally.add(imported, &mut self.refused),
@@ -340,6 +342,7 @@ fn as_text(
         plural(branches, "branch", "branches"),
         plural(snapshots, "snapshot", "snapshots"),
     );
+    out += &cautions(tally, style);
     out += "Feedback and access counts are in each memory's metadata, under `v04`.\n";
     if tally.existing + tally.earlier > 0 {
         out += &format!("{} were known already.\n", plural(tally.existing + tally.earlier, "memory", "memories"));

@@ -105,6 +105,7 @@ pub fn corrected(corrected: &Corrected) -> Reply {
         let mut before = corrected.memory.clone();
         before.memory.text.clone_from(&corrected.before);
         before.memory.metadata.clear();
+        before.flags.clone_from(&corrected.before_flags);
         let mut quote = Quote::default();
         quote.add(&before, "what it said before", false, GLIMPSE_CHARS_MAX);
         format!("Corrected memory {id}{on}; its history is kept. {}", quote.written())
@@ -112,7 +113,7 @@ pub fn corrected(corrected: &Corrected) -> Reply {
     text += &masked_note(&corrected.masked);
     let structured = json!({
         "branch": corrected.branch.as_str(), "memory": value::memory(&corrected.memory),
-        "before": visible(&corrected.before), "unchanged": corrected.is_unchanged,
+        "before": visible(&corrected.before), "before_flags": corrected.before_flags, "unchanged": corrected.is_unchanged,
         "masked": value::masked(&corrected.masked), "commit": value::commit_id(corrected.commit),
     });
     Reply { text, structured }
@@ -147,6 +148,7 @@ pub fn purged(purged: &Purged) -> Reply {
         text +=
             &format!("\nThe state before is snapshot {safety}: memory_rollback with name {safety} goes back to it.");
     }
+    text += &masked_note(&purged.masked);
     if !purged.missing.is_empty() {
         let missing: Vec<_> = purged.missing.iter().map(|id| one_line(id, 60)).collect();
         text += &format!("\nNot found: {}.", missing.join(", "));
@@ -158,7 +160,7 @@ pub fn purged(purged: &Purged) -> Reply {
         "branch": purged.branch.as_str(), "removed": value::list(&purged.removed[..fit], value::memory),
         "total": total, "missing": missing, "safety": purged.safety.as_ref().map(Name::as_str),
         "erased_memories": purged.erased_memories, "erased_versions": purged.erased_versions,
-        "commit": value::commit_id(purged.commit),
+        "commit": value::commit_id(purged.commit), "masked": value::masked(&purged.masked),
     });
     Reply { text, structured }
 }

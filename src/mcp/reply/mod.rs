@@ -93,12 +93,17 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count}{space}{what} {noun}")
 }
 
+/// ` CAUTION: instructs the reader`, for a line within a quotation.
+fn caution(flags: &[String]) -> String {
+    if flags.is_empty() { String::new() } else { format!(" CAUTION: {}", flags.join(", ")) }
+}
+
 fn masked_note(masked: &[Masked]) -> String {
     if masked.is_empty() {
         return String::new();
     }
-    let what: Vec<_> = masked.iter().map(|masked| format!("{} ({})", masked.what, masked.count)).collect();
-    format!("\nMasked before anything was kept: {}.", what.join(", "))
+    let what: Vec<_> = masked.iter().map(Masked::sentence).collect();
+    format!("\nMasked before anything was kept (field line:column): {}.", what.join("; "))
 }
 
 /// ` on branch x`; of the branch that everybody begins on there is nothing to say.

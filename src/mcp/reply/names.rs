@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::super::quote::Quote;
 use super::super::tools::{Asked, Naming};
-use super::{GLIMPSES_MAX, Reply, Room, counted, moment, short, value};
+use super::{GLIMPSES_MAX, Reply, Room, caution, counted, masked_note, moment, short, value};
 use crate::model::text::one_line;
-use crate::model::{Counts, Protection, Ref};
+use crate::model::{Counts, Name, Protection, Ref};
 use crate::wire::message::{Branches, Snapshots};
 
 const NOTE_CHARS_MAX: usize = 200;
@@ -41,7 +41,7 @@ pub fn branches(asked: &Asked, branches: &Branches) -> Reply {
                 if branches.merging.contains(&branch.name) {
                     line += ", a merge waits: memory_resolve";
                 }
-                line + &noted(branch)
+                line + &noted(branch, &branches.flagged)
             }));
             let noun = if shown.len() == 1 { "branch" } else { "branches" };
             format!("{} {noun}. {}", shown.len(), quote.written())
@@ -51,8 +51,11 @@ pub fn branches(asked: &Asked, branches: &Branches) -> Reply {
         text += &format!("\nand {} more.", branches.branches.len() - fit);
     }
     let merging: Vec<_> = branches.merging.iter().map(|name| name.as_str()).collect();
-    let structured =
-        json!({ "branches": value::list(shown, value::name), "current": current.as_str(), "merging": merging });
+    let structured = json!({
+        "branches": value::list(shown, |name| value::name(name, &branches.flagged)), "current": current.as_str(),
+        "merging": merging, "masked": value::masked(&branches.masked),
+    });
+    text += &masked_note(&branches.masked);
     Reply { text, structured }
 }
 
@@ -95,7 +98,13 @@ pub fn snapshots(asked: &Asked, snapshots: &Snapshots) -> Reply {
             let mut quote = Quote::default();
             quote.lines(shown.iter().map(|entry| {
                 let (snapshot, since) = (&entry.snapshot, since(&entry.since));
-                format!("{} {}; {since} on {}{}", snapshot.name, standing(snapshot), snapshots.branch, noted(snapshot))
+                format!(
+                    "{} {}; {since} on {}{}",
+                    snapshot.name,
+                    standing(snapshot),
+                    snapshots.branch,
+                    noted(snapshot, &snapshots.flagged)
+                )
             }));
             let next = offset.saturating_add(shown.len() as u32);
             let more = match total.saturating_sub(next) {
@@ -106,9 +115,10 @@ pub fn snapshots(asked: &Asked, snapshots: &Snapshots) -> Reply {
         }
     };
     let structured = json!({
-        "snapshots": value::list(shown, value::snapshot), "total": total, "offset": offset,
-        "branch": snapshots.branch.as_str(),
+        "snapshots": value::list(shown, |entry| value::snapshot(entry, &snapshots.flagged)), "total": total,
+        "offset": offset, "branch": snapshots.branch.as_str(), "masked": value::masked(&snapshots.masked),
     });
+    let text = text + &masked_note(&snapshots.masked);
     Reply { text, structured }
 }
 
@@ -123,8 +133,9 @@ fn standing(name: &Ref) -> String {
     out
 }
 
-fn noted(name: &Ref) -> String {
-    name.note.as_ref().map(|note| format!(": {}", one_line(note, NOTE_CHARS_MAX))).unwrap_or_default()
+fn noted(name: &Ref, flagged: &[(Name, Vec<String>)]) -> String {
+    let note = name.note.as_ref().map(|note| format!(": {}", one_line(note, NOTE_CHARS_MAX))).unwrap_or_default();
+    caution(value::flags_of(name, flagged)) + &note
 }
 
 fn since(counts: &Counts) -> String {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::model::text::visible;
-use crate::model::{CommitId, Counts, Masked, Memory, Merged, Name, NameKind, Parts, Protection, Ref, Time};
+use crate::model::{CommitId, Counts, Masked, Memory, Merged, Name, NameKind, Parts, Protection, Ref, Spot, Time};
 use crate::wire::message::{Alike, Changed, Conflicted, Hit, LogEntry, Past, Point, Shaped, Similar, SnapshotEntry};
 
 pub fn list<T>(items: &[T], of_one: impl Fn(&T) -> Value) -> Value {
@@ -66,7 +66,8 @@ pub fn similar(similar: &Similar) -> Value {
 }
 
 pub fn masked(masked: &[Masked]) -> Value {
-    list(masked, |masked| json!({ "what": masked.what, "count": masked.count }))
+    let spot = |spot: &Spot| json!({ "field": spot.field, "line": spot.line, "column": spot.column });
+    list(masked, |masked| json!({ "what": masked.what, "count": masked.count, "spots": list(&masked.spots, spot) }))
 }
 
 pub fn commit_id(commit: Option<CommitId>) -> Value {
@@ -127,6 +128,7 @@ pub fn commit(entry: &LogEntry) -> Value {
         "added": entry.added,
         "removed": entry.removed,
         "touched": list(&entry.touched, |(id, text)| json!({ "id": id.to_string(), "text": shown(text) })),
+        "flags": entry.flags,
     })
 }
 
@@ -134,12 +136,14 @@ pub fn past(past: &Past) -> Value {
     json!({
         "commit": commit(&past.commit),
         "text": optional(past.text.as_deref()),
+        "flags": past.flags,
         "trust": past.trust.map(|trust| trust.as_str()),
         "confidence": past.confidence.map(|confidence| rounded(confidence.as_fraction())),
     })
 }
 
-pub fn name(name: &Ref) -> Value {
+/// A branch or a snapshot; `flagged` as the answer has it.
+pub fn name(name: &Ref, flagged: &[(Name, Vec<String>)]) -> Value {
     json!({
         "name": name.name.as_str(),
         "kind": match name.kind {
@@ -153,11 +157,17 @@ pub fn name(name: &Ref) -> Value {
         "created_at": moment(name.created_at),
         "moved_at": moment(name.moved_at),
         "deleted": name.is_deleted,
+        "flags": flags_of(name, flagged),
     })
 }
 
-pub fn snapshot(entry: &SnapshotEntry) -> Value {
-    let mut value = name(&entry.snapshot);
+/// The flags of a description, which the answer has beside the names.
+pub fn flags_of<'a>(name: &Ref, flagged: &'a [(Name, Vec<String>)]) -> &'a [String] {
+    flagged.iter().find(|(flagged, _)| *flagged == name.name).map_or(&[], |(_, flags)| flags)
+}
+
+pub fn snapshot(entry: &SnapshotEntry, flagged: &[(Name, Vec<String>)]) -> Value {
+    let mut value = name(&entry.snapshot, flagged);
     value["since"] = counts(&entry.since);
     value
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::quote::{NAME_CHARS_MAX, Quote};
 use super::super::tools::Asked;
-use super::{GLIMPSE_CHARS_MAX, GLIMPSES_MAX, Reply, Room, counted, masked_note, moment, named, short, value};
+use super::{GLIMPSE_CHARS_MAX, GLIMPSES_MAX, Reply, Room, caution, counted, masked_note, moment, named, short, value};
 use crate::model::text::one_line;
 use crate::model::{Author, Counts, MemoryId, Name};
 use crate::wire::message::{Blamed, Changed, Conflicted, Diffed, LogEntry, Logged, Mode, Moved, Shaped};
@@ -198,7 +198,7 @@ pub fn logged(asked: &Asked, logged: &Logged) -> Reply {
     }
     let structured = json!({
         "point": value::point(&logged.point), "commits": value::list(commits, value::commit), "total": total,
-        "offset": offset, "names": value::list(&logged.names, value::name),
+        "offset": offset, "names": value::list(&logged.names, |name| value::name(name, &logged.flagged)),
     });
     Reply { text, structured }
 }
@@ -215,12 +215,15 @@ pub fn blamed(blamed: &Blamed) -> Reply {
         let entry = &past.commit;
         let trust = past.trust.map(|trust| format!(" as {trust}")).unwrap_or_default();
         let session = one_line(entry.author.session.as_str(), NAME_CHARS_MAX);
+        let mut flags = past.flags.clone();
+        flags.extend(entry.flags.iter().filter(|flag| !past.flags.contains(flag)).cloned());
         let head = format!(
-            "{} {} {}{trust} by {} in session {session}{}",
+            "{} {} {}{trust} by {} in session {session}{}{}",
             short(entry.commit),
             entry.verb,
             moment(entry.at),
             who(&entry.author),
+            caution(&flags),
             note(entry)
         );
         quote.block(&head, past.text.as_deref().unwrap_or("(removed)"));
@@ -366,13 +369,14 @@ fn line(entry: &LogEntry, names: &str) -> String {
         .collect();
     let touched = if touched.is_empty() { String::new() } else { format!(" | {}", touched.join(" | ")) };
     format!(
-        "{} {} +{} -{} {} by {}{names}{merges}{about}{}{touched}",
+        "{} {} +{} -{} {} by {}{names}{merges}{about}{}{}{touched}",
         short(entry.commit),
         entry.verb,
         entry.added,
         entry.removed,
         moment(entry.at),
         who(&entry.author),
+        caution(&entry.flags),
         note(entry)
     )
 }

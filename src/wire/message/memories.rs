@@ -167,6 +167,17 @@ pub struct Import {
     pub place: Place,
     pub file: String,
     pub rows: Vec<Row>,
+    pub tiers: Tiers,
+}
+
+/// How far a file is believed when it says how far its memories may be relied on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tiers {
+    /// As far as whatever is brought in: T3 at most.
+    #[default]
+    Lowered,
+    /// A person said that the file is theirs: its tiers are taken as they are.
+    Kept,
 }
 
 /// One line of the plain format.
@@ -314,6 +325,9 @@ pub struct Past {
     pub confidence: Option<Confidence>,
     /// What it said before, on the branch that the commit was made on; `None` where it was not there.
     pub before: Option<String>,
+    /// As [`Shaped::flags`], of the memory as the commit made it, and as it was before.
+    pub flags: Vec<String>,
+    pub before_flags: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -324,6 +338,8 @@ pub struct Corrected {
     pub is_unchanged: bool,
     pub masked: Vec<Masked>,
     pub commit: Option<CommitId>,
+    /// As [`Shaped::flags`], of what it was before.
+    pub before_flags: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -340,6 +356,7 @@ pub struct Purged {
     /// What was asked for and was not there.
     pub missing: Vec<String>,
     pub commit: Option<CommitId>,
+    pub masked: Vec<Masked>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -350,6 +367,8 @@ pub struct Logged {
     pub total: u32,
     /// The names that stand at one of these commits.
     pub names: Vec<Ref>,
+    /// Those whose description has flags, with them (as [`Shaped::flags`]).
+    pub flagged: Vec<(Name, Vec<String>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -366,6 +385,8 @@ pub struct LogEntry {
     pub removed: u32,
     /// Up to three of the memories that it touched, with the start of their texts.
     pub touched: Vec<(MemoryId, String)>,
+    /// As [`Shaped::flags`], of the note and of the whole memories of `touched`.
+    pub flags: Vec<String>,
 }
 
 /// A state that was looked at.
@@ -393,6 +414,10 @@ pub struct Imported {
     pub is_replay: bool,
     /// Memories that say something else now, or are gone.
     pub changed: u32,
+    /// Rows that said T1 or T2, and are T3.
+    pub lowered: u32,
+    /// Memories that have flags (as [`Shaped::flags`]), of those that were taken.
+    pub flagged: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -401,4 +426,6 @@ pub struct Exported {
     pub memories: Vec<Memory>,
     pub total: u32,
     pub next: Option<u64>,
+    /// Those of `memories`, by their place in it, that have flags (as [`Shaped::flags`]).
+    pub flagged: Vec<(u32, Vec<String>)>,
 }

@@ -247,6 +247,10 @@ pub struct Branches {
     pub current: Name,
     /// Branches with a merge in progress.
     pub merging: Vec<Name>,
+    /// Of a description.
+    pub masked: Vec<Masked>,
+    /// Those whose description has flags, with them (as [`Shaped::flags`]).
+    pub flagged: Vec<(Name, Vec<String>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -256,6 +260,10 @@ pub struct Snapshots {
     pub total: u32,
     /// The branch that `since` compares with.
     pub branch: Name,
+    /// Of a description.
+    pub masked: Vec<Masked>,
+    /// Those whose description has flags, with them (as [`Shaped::flags`]).
+    pub flagged: Vec<(Name, Vec<String>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

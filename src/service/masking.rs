@@ -1,0 +1,45 @@
+//! The policy for secrets (`guard.secrets`), applied to whatever a request brings, field by field: refused, masked, or
+//! kept as it is. Before anything is measured, hashed, embedded, logged or written; the reply says what and where.
+
+use crate::config::Secrets;
+use crate::error::{Error, Result};
+use crate::guard::secrets::{self, Mark};
+use crate::model::{Masked, Spot};
+
+/// The field as it may be kept; what was masked is added to the list.
+pub(super) fn mask(policy: Secrets, field: &str, text: String, masked: &mut Vec<Masked>) -> Result<String> {
+    if policy == Secrets::Allow {
+        return Ok(text);
+    }
+    // Texts are kept without the blanks around them, and places are told as they are then.
+    let (clean, marks) = secrets::mask(text.trim());
+    if marks.is_empty() {
+        return Ok(text);
+    }
+    if policy == Secrets::Block {
+        let mut what: Vec<&str> = marks.iter().map(|mark| mark.what).collect();
+        what.dedup();
+        return Err(Error::invalid(format!(
+            "nothing was stored: {field} contains what looks like a secret ({}). Store it without the secret.",
+            what.join(", ")
+        )));
+    }
+    for (mark, spot) in marks.iter().zip(spots(field, &clean, &marks)) {
+        Masked::gather(masked, Masked { what: mark.what.to_owned(), count: 1, spots: vec![spot] });
+    }
+    Ok(clean.into_owned())
+}
+
+/// Lines and columns, counted once through the text.
+fn spots(field: &str, clean: &str, marks: &[Mark]) -> Vec<Spot> {
+    let (mut line, mut column, mut counted) = (1, 1, 0);
+    let mut spots = Vec::with_capacity(marks.len());
+    for mark in marks {
+        for c in clean.get(counted..mark.at).unwrap_or_default().chars() {
+            (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        counted = mark.at;
+        spots.push(Spot { field: field.to_owned(), line, column });
+    }
+    spots
+}
