@@ -5,6 +5,10 @@ mod support;
 
 #[path = "cli/benchmark.rs"]
 mod benchmark;
+#[path = "cli/doctor.rs"]
+mod doctor;
+#[path = "cli/hooks.rs"]
+mod hooks;
 #[path = "cli/program.rs"]
 mod program;
 #[path = "cli/transfer.rs"]

@@ -19,6 +19,7 @@ mod doctor;
 mod exit;
 mod export;
 mod graph;
+mod hook;
 mod import;
 mod json;
 mod list;
@@ -154,6 +155,7 @@ enum Command {
     Compact(upkeep::CompactArgs),
     Model(model::Args),
     Config(config::Args),
+    Hook(hook::Args),
     Benchmark(benchmark::Args),
     /// See it work in a temporary folder: agents, a crash, a rollback
     #[command(after_help = "Example:\n  memoria demo\n\nIt takes a second and leaves nothing behind.")]
@@ -166,6 +168,13 @@ pub fn run(typed: Vec<OsString>) -> ExitCode {
     if typed.is_empty() {
         let out = Out::new(false);
         return report(&out, out.print(OVERVIEW).map(|()| Exit::Ok));
+    }
+    // An agent waits for it with every prompt: it does not pay for the grammar of all the other commands.
+    let command = typed.iter().position(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    if let Some(at) = command.filter(|at| typed[*at] == "hook")
+        && !typed.iter().any(|word| word == "--help" || word == "-h")
+    {
+        return hook::run(&typed[at + 1..]);
     }
     match Cli::try_parse_from(std::iter::once(OsString::from("memoria")).chain(typed)) {
         Ok(cli) => {
@@ -225,9 +234,12 @@ async fn talk(command: Command, out: &Out) -> Result<Exit> {
         Command::Compact(args) => upkeep::compact(args, out).await,
         Command::Benchmark(args) => benchmark::run(args, out).await,
         Command::Model(args) => model::run(args, out).await,
-        Command::Mcp | Command::Demo | Command::Completions(_) | Command::Config(_) | Command::Logs(_) => {
-            Err(Error::internal("this command does not speak with the daemon"))
-        }
+        Command::Mcp
+        | Command::Demo
+        | Command::Completions(_)
+        | Command::Config(_)
+        | Command::Logs(_)
+        | Command::Hook(_) => Err(Error::internal("this command does not speak with the daemon")),
     }
 }
 

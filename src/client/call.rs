@@ -6,6 +6,7 @@ use super::project;
 use crate::error::{Error, Result};
 use crate::model::OpId;
 use crate::paths::Paths;
+use crate::wire::hello::MINOR;
 use crate::wire::limits::ATTEMPTS_MAX;
 use crate::wire::message::{Ask, ClientKind, Open, Opened, Request, Response, ToClient, ToDaemon};
 
@@ -79,6 +80,21 @@ impl Client {
     }
 }
 
+/// Asks the daemon that runs, once: nothing is started, and nothing is sent again. `None` where none runs, or it goes.
+///
+/// # Errors
+/// The daemon's own; or that it is older than this program, and does not know every request.
+pub async fn ask_running(paths: &Paths, open: &Open, request: &Request) -> Result<Option<Response>> {
+    let Some(mut connection) = connect::connect(paths, open).await? else { return Ok(None) };
+    if connection.daemon.minor < MINOR {
+        let older = connection.daemon.build;
+        return Err(Error::protocol(format!("the daemon that runs is older, {older}: run `memoria restart`")));
+    }
+    let op = OpId { nonce: open.nonce, line: 1 };
+    let ask = Ask { op, attempt: 1, is_replay: false, request: request.clone() };
+    exchange(&mut connection, 1, ask).await
+}
+
 /// `None` when the daemon went before it answered, or is going and refused.
 async fn exchange(connection: &mut Connection, serial: u32, ask: Ask) -> Result<Option<Response>> {
     let is_stop = matches!(ask.request, Request::Stop(_));
@@ -104,7 +120,7 @@ async fn exchange(connection: &mut Connection, serial: u32, ask: Ask) -> Result<
 }
 
 /// Who this process is, in its own folder.
-pub(super) fn introduction(client: ClientKind) -> Open {
+pub fn introduction(client: ClientKind) -> Open {
     let cwd = std::env::current_dir().ok();
     Open {
         client,

@@ -52,6 +52,19 @@ pub async fn daemon(deadline: Instant) -> Result<Started> {
     }
 }
 
+/// Starts a daemon of this user and does not wait for it: whoever asks has no time. Of several that are started at once
+/// one stays, by its lock; what hinders it is in the log.
+///
+/// # Errors
+/// When the program cannot be run at all.
+pub fn detached() -> Result<()> {
+    let program = program("memoriad");
+    let way = if cfg!(unix) { "--daemonize" } else { "--foreground" };
+    let mut command = command(&program, [way, "--announce", "--auto"]);
+    let started = command.stdout(Stdio::null()).spawn();
+    started.map(drop).map_err(|e| absent(&program.display().to_string(), &e))
+}
+
 /// Starts a daemon for a home of its own, as a child that stays one, and waits until it listens. It knows none of this
 /// process's settings, only these, as `(variable, value)`; and ends by itself soon after its last session.
 ///

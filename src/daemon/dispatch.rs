@@ -196,6 +196,11 @@ impl Dispatch {
         self.checkouts().ok().map(|checkouts| checkouts.branch_of(session, project))
     }
 
+    /// The branch on which a new session in this project would begin; `None` while it cannot be told.
+    pub fn next_branch(&self, project: Option<&ProjectId>) -> Option<Name> {
+        self.checkouts().ok().map(|checkouts| checkouts.next_branch(project))
+    }
+
     fn checkouts(&self) -> Result<Arc<Checkouts>> {
         let mut known = self.checkouts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(checkouts) = &*known {

@@ -11,10 +11,11 @@ use super::dispatch::Dispatch;
 use super::drain::Drain;
 use super::watch::Watched;
 use crate::clock;
-use crate::model::Time;
+use crate::model::{Name, ProjectId, Time};
 use crate::paths::Paths;
+use crate::service::is_agent;
 use crate::wire::limits::SESSIONS_MAX;
-use crate::wire::message::SessionStatus;
+use crate::wire::message::{ClientKind, SessionStatus};
 
 /// One daemon's shared state.
 pub struct House {
@@ -75,6 +76,23 @@ impl House {
         let mut numbered: Vec<_> = seats.taken.iter().collect();
         numbered.sort_by_key(|(number, _)| **number);
         numbered.into_iter().map(|(_, session)| session.clone()).collect()
+    }
+
+    /// The branch on which this agent works in this project: that of its session that was heard of last, else the one
+    /// on which its next session would begin.
+    pub fn branch_of_agent(&self, agent: &str, project: Option<&ProjectId>) -> Option<Name> {
+        let is_its = |session: &&SessionStatus| {
+            let said = session.agent.as_deref();
+            session.client == ClientKind::Shim
+                && session.project.as_ref() == project
+                && said.is_some_and(|said| is_agent(agent, said))
+        };
+        let sessions = self.sessions();
+        let last = sessions.iter().filter(is_its).max_by_key(|session| session.last_seen);
+        match last {
+            Some(session) => self.dispatch.branch_of(&session.session, project),
+            None => self.dispatch.next_branch(project),
+        }
     }
 
     /// Whether nobody has been here for as long as the settings allow.

@@ -25,7 +25,7 @@ use crate::wire::limits::{
     SESSION_WAIT, SESSIONS_MAX, WRITE_WITHIN,
 };
 use crate::wire::message::{
-    Ask, ClientKind, Envelope, Open, Opened, Request, Response, SessionStatus, StopReason, ToClient, ToDaemon,
+    Ask, Brief, ClientKind, Envelope, Open, Opened, Request, Response, SessionStatus, StopReason, ToClient, ToDaemon,
 };
 use crate::wire::socket::{self, Stream};
 use crate::wire::{codec, frame};
@@ -239,6 +239,7 @@ impl Session {
                 let agent = self.agent.take().unwrap_or_else(|| self.begin_agent());
                 (Some(self.agent.insert(agent).line(op, line)), None)
             }
+            Request::Brief(ask) => (None, Some(Request::Brief(self.placed(ask)))),
             request => (None, Some(request)),
         };
         async move {
@@ -259,6 +260,16 @@ impl Session {
                 (None, None) => Err(Error::internal("a request got lost")),
             }
         }
+    }
+
+    /// What a hook asks is for the agent that runs it, which is another session.
+    fn placed(&self, ask: Brief) -> Brief {
+        let of_agent = |agent: &String| self.house.branch_of_agent(agent, self.open.project.as_ref());
+        let branch = match (&ask.branch, self.open.client) {
+            (None, ClientKind::Cli) => ask.agent.as_ref().and_then(of_agent),
+            (given, _) => given.clone(),
+        };
+        Brief { branch, ..ask }
     }
 
     async fn cancel(&mut self, serial: u32) {

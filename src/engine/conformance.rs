@@ -51,6 +51,7 @@ macro_rules! engine_laws {
             equal_text_in_one_place_is_one_memory,
             nothing_is_dropped_silently,
             an_expired_memory_is_in_no_answer,
+            a_pinned_memory_is_found_by_its_pin,
             a_memory_keeps_its_id_and_history_through_corrections,
             ids_are_found_by_unique_prefixes,
             a_text_that_reads_like_a_number_is_a_text,

@@ -10,6 +10,9 @@ use super::id::{MemoryId, ProjectId, SessionId, SubjectId, VersionId};
 use super::time::Time;
 use crate::error::{Error, Result};
 
+/// In a filter's tags: memories that are pinned. A tag holds no control character.
+pub const PINNED: &str = "\u{1}pinned";
+
 /// One immutable state of a memory. Two states of one memory share `id` and nothing else by necessity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
@@ -166,6 +169,11 @@ impl Memory {
             && self.project == other.project
             && self.subject == other.subject
             && self.metadata == other.metadata
+    }
+
+    /// What it is found by beside its words: its tags, and where it is pinned a mark that nobody can give as a tag.
+    pub fn marks(&self) -> impl Iterator<Item = &str> {
+        self.tags.iter().map(String::as_str).chain(self.pinned.then_some(PINNED))
     }
 
     /// A judgement of expiry at a moment: reads at a past commit use the commit's time.

@@ -20,7 +20,7 @@ pub use change::{
 };
 pub use commit::{Author, Commit, CommitEntry, Verb};
 pub use id::{CommitId, MemoryId, OpId, ProjectId, Salt, SessionId, SubjectId, VersionId};
-pub use memory::{Confidence, Kind, Memory, Origin, Source, Trust, Version};
+pub use memory::{Confidence, Kind, Memory, Origin, PINNED, Source, Trust, Version};
 pub use name::{Name, NameChange, NameKind, Protection, Ref, Revision};
 pub use query::{
     Asked, Candidate, Candidates, CommitFilter, Filter, Listing, Match, Page, Query, Scan, Scope, Term, Walk,

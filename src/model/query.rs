@@ -11,7 +11,7 @@ use super::vector::{Cosines, Space};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     pub kinds: Vec<Kind>,
-    /// Every one of these tags.
+    /// Every one of these tags; [`PINNED`](super::memory::PINNED) among them wants what is pinned.
     pub tags: Vec<String>,
     pub scope: Scope,
     /// Written in this session.

@@ -12,7 +12,7 @@ use crate::engine::{At, Engine};
 use crate::error::{ErrorKind, Result};
 use crate::model::text::{one_line, tokens_of};
 use crate::model::{
-    Difference, Filter, Kind, MemoryId, Name, Page, Plan, ProjectId, Revision, Rule, Scope, Trust, Version,
+    Difference, Filter, Kind, MemoryId, Name, PINNED, Page, Plan, ProjectId, Revision, Rule, Scope, Trust, Version,
 };
 use crate::wire::limits;
 use crate::wire::message::{Brief, Briefed, Checked, News, Retrieve, Told, View, Why};
@@ -61,6 +61,10 @@ impl<E: Engine> Service<E> {
         }
         let budget = if ask.budget_tokens == 0 { budget } else { ask.budget_tokens };
         fit(&mut briefed, budget, written);
+        if ask.prompt.is_some() && briefed.told.is_empty() {
+            // Beside a prompt there is something to quote, or nothing to say.
+            briefed.text.clear();
+        }
         if let Some(conversation) = &ask.conversation {
             self.told.add(conversation, briefed.told.iter().map(|told| told.memory.version));
         }
@@ -78,10 +82,12 @@ impl<E: Engine> Service<E> {
         let question = question.to_owned();
         let ask = Retrieve { view, question, top_k: RELEVANT_MAX, max_tokens, ..Retrieve::default() };
         let retrieved = self.retrieve(caller, ask).await?;
-        let told = retrieved.hits.into_iter().map(|hit| Told {
-            why: Why::Relevant,
-            memory: hit.memory,
-            is_shortened: hit.is_shortened,
+        let (told, withheld): (Vec<_>, Vec<_>) =
+            retrieved.hits.into_iter().partition(|hit| !is_withheld(&hit.memory.flags, hit.memory.memory.trust));
+        let told = told.into_iter().map(|hit| {
+            let mut memory = hit.memory;
+            memory.memory.metadata.clear();
+            Told { why: Why::Relevant, memory, is_shortened: hit.is_shortened }
         });
         Ok(Briefed {
             text: String::new(),
@@ -89,7 +95,7 @@ impl<E: Engine> Service<E> {
             project: caller.project.clone(),
             told: told.collect(),
             left_out: retrieved.left_out,
-            withheld: 0,
+            withheld: withheld.len() as u32,
             news: None,
             open_conflicts: None,
         })
@@ -150,14 +156,18 @@ impl<E: Engine> Service<E> {
             (&[Kind::Procedural, Kind::Profile], &[Trust::T1, Trust::T2, Trust::T3]),
             (&[Kind::Semantic], &[Trust::T1, Trust::T2]),
         ];
-        let (mut found, mut total) = (Vec::new(), 0);
+        let pinned = Filter { tags: vec![PINNED.to_owned()], scope: scope.clone(), ..Filter::default() };
+        let listing = self.engine.page(at, &pinned, Page { offset: 0, limit: RULES_MAX }).await?;
+        let (mut found, mut total) = (listing.memories, listing.total);
         for (kinds, trusts) in WANTED {
             for trust in *trusts {
                 let filter =
                     Filter { kinds: kinds.to_vec(), trust: Some(*trust), scope: scope.clone(), ..Filter::default() };
                 let listing = self.engine.page(at, &filter, Page { offset: 0, limit: RULES_MAX }).await?;
-                total += listing.total;
-                found.extend(listing.memories);
+                let (rules, twice): (Vec<_>, Vec<_>) =
+                    listing.memories.into_iter().partition(|version| !version.memory.pinned);
+                total += listing.total - twice.len() as u32;
+                found.extend(rules);
             }
         }
         found.sort_by_key(|version| {

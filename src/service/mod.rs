@@ -46,6 +46,7 @@ use crate::model::{
 use crate::wire::limits;
 use crate::wire::message::{ClientKind, Place, Shaped, Verified};
 
+pub use briefing::is_agent;
 pub use checkouts::Checkouts;
 pub use vectors::{Vectors, follow};
 

@@ -15,7 +15,7 @@ const COMMANDS: &[&str] = &[
     "branch", "checkout", "snapshot", "diff", "merge", "resolve", "pick",
     "apply", "rollback", "revert", "undo", "redo", "log", "blame",
     "import", "export", "status", "logs", "start", "stop", "restart",
-    "service", "verify", "repair", "compact", "model", "config", "demo", "completions",
+    "service", "verify", "repair", "compact", "model", "config", "demo", "completions", "hook",
 ];
 
 #[test]

@@ -189,7 +189,12 @@ pub struct Agent {
 
 impl Agent {
     pub fn new(home: &Home) -> Self {
-        let mut child = home.memoria().arg("mcp").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        Self::of(&mut home.memoria())
+    }
+
+    /// By this command, which is `memoria` with its environment and folder.
+    pub fn of(memoria: &mut Command) -> Self {
+        let mut child = memoria.arg("mcp").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
         Self { child, input, output, requests: 0 }
@@ -198,10 +203,14 @@ impl Agent {
     /// Also says hello, as agents do.
     pub fn introduced(home: &Home, name: &str) -> Self {
         let mut agent = Self::new(home);
-        let answer = agent.ask("initialize", introduction(name));
-        assert!(answer["result"]["protocolVersion"].is_string(), "{answer}");
-        agent.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        agent.introduce(name);
         agent
+    }
+
+    pub fn introduce(&mut self, name: &str) {
+        let answer = self.ask("initialize", introduction(name));
+        assert!(answer["result"]["protocolVersion"].is_string(), "{answer}");
+        self.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
     }
 
     pub fn write(&mut self, bytes: &[u8]) {

@@ -163,6 +163,40 @@ pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
     }
 }
 
+/// How it stands with the service, for `doctor`.
+pub enum Installed {
+    Absent,
+    /// Its files differ from what this program would write.
+    Outdated,
+    /// It is there, and nothing starts it; why.
+    Unserved(String),
+    Ready,
+}
+
+/// Looks, and changes nothing.
+///
+/// # Errors
+/// When it cannot be told what the service would be.
+pub fn installed() -> Result<Installed> {
+    let (site, manager) = (Site::here()?, Manager::here());
+    let files = manager.files(&site);
+    if !files.iter().all(|(path, _)| path.exists()) {
+        return Ok(Installed::Absent);
+    }
+    if let Err(error) = manager.check() {
+        return Ok(Installed::Unserved(error.message));
+    }
+    if !files.iter().all(|(path, wanted)| is_as(path, wanted)) {
+        return Ok(Installed::Outdated);
+    }
+    let state = manager.state();
+    if state.is_enabled { Ok(Installed::Ready) } else { Ok(Installed::Unserved("is not started at login".to_owned())) }
+}
+
+fn is_as(path: &Path, wanted: &[u8]) -> bool {
+    std::fs::read(path).is_ok_and(|found| found == wanted)
+}
+
 async fn install(manager: Manager, site: &Site, out: &Out) -> Result<Exit> {
     site.paths.prepare()?;
     let files = manager.files(site);
@@ -240,7 +274,7 @@ async fn uninstall(manager: Manager, site: &Site, out: &Out) -> Result<Exit> {
 async fn show(manager: Manager, site: &Site, out: &Out) -> Result<Exit> {
     let files = manager.files(site);
     let is_installed = files.iter().all(|(path, _)| path.exists());
-    let is_current = files.iter().all(|(path, wanted)| std::fs::read(path).is_ok_and(|found| found == *wanted));
+    let is_current = files.iter().all(|(path, wanted)| is_as(path, wanted));
     let problem = manager.check().err();
     let state = manager.state();
     let names: Vec<_> = files.iter().map(|(path, _)| path.display().to_string()).collect();

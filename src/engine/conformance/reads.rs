@@ -7,8 +7,8 @@ use crate::engine::{Engine, Names};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lexical;
 use crate::model::{
-    Change, CommitFilter, Expect, Filter, Memory, MemoryId, Name, NameChange, NameKind, Outcome, Page, ProjectId,
-    Revision, Scope, SessionId, SubjectId, Time, Verb, VersionId, Walk, Write,
+    Change, CommitFilter, Expect, Filter, Memory, MemoryId, Name, NameChange, NameKind, Outcome, PINNED, Page,
+    ProjectId, Revision, Scope, SessionId, SubjectId, Time, Verb, VersionId, Walk, Write,
 };
 
 pub async fn a_read_at_a_commit_is_repeatable(engine: &impl Engine) -> Result<()> {
@@ -104,6 +104,23 @@ pub async fn an_expired_memory_is_in_no_answer(engine: &impl Engine) -> Result<(
     let applied = engine.apply(op(), Write { at: now.plus_ms(60_000), ..order }).await?;
     let is_stored = matches!(applied.outcomes[..], [Outcome::Stored { id, .. }] if id == again.id);
     holds!(is_stored, "an expired memory stands in for a new one");
+    verified(engine).await
+}
+
+pub async fn a_pinned_memory_is_found_by_its_pin(engine: &impl Engine) -> Result<()> {
+    let pinned = Memory { pinned: true, ..memory("the gate code changes every Monday") };
+    let tagged = Memory { tags: ["pinned".to_owned()].into(), ..memory("a note about pins") };
+    for memory in [&pinned, &tagged] {
+        store(engine, memory).await?;
+    }
+    let filter = Filter { tags: vec![PINNED.to_owned()], ..Filter::default() };
+    let page = engine.page(&head(engine).await?, &filter, ALL).await?;
+    let ids: Vec<MemoryId> = page.memories.iter().map(|version| version.memory.id).collect();
+    holds!(page.total == 1 && ids == [pinned.id], "{ids:?} are pinned, not {}", pinned.id);
+    let loose = Memory { pinned: false, ..pinned };
+    apply(engine, Verb::Correct, vec![Change::Replace { memory: loose, expect: Expect::Live }]).await?;
+    let page = engine.page(&head(engine).await?, &filter, ALL).await?;
+    holds!(page.total == 0, "what was unpinned is found by its pin");
     verified(engine).await
 }
 

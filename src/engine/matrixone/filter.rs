@@ -39,7 +39,7 @@ pub fn condition(filter: &Filter, now: Time) -> (String, Vec<Value>) {
         also("observed_at < ?", until.0.into());
     }
     for tag in &filter.tags {
-        also("instr(tags, concat('', ?)) > 0", put::tags([tag].into_iter()).into());
+        also("instr(tags, concat('', ?)) > 0", put::tags([tag.as_str()].into_iter()).into());
     }
     if !filter.kinds.is_empty() {
         parts.push(format!("kind in ({})", vec!["?"; filter.kinds.len()].join(", ")));
@@ -57,7 +57,7 @@ pub fn passes(filter: &Filter, memory: &Memory) -> bool {
     };
     in_scope
         && (filter.kinds.is_empty() || filter.kinds.contains(&memory.kind))
-        && filter.tags.iter().all(|tag| memory.tags.contains(tag))
+        && filter.tags.iter().all(|tag| memory.marks().any(|mark| mark == tag))
         && filter.session.as_ref().is_none_or(|session| memory.session.as_ref() == Some(session))
         && filter.subject.as_ref().is_none_or(|subject| memory.subject.as_ref() == Some(subject))
         && filter.agent.as_ref().is_none_or(|agent| memory.origin.agent.as_ref() == Some(agent))

@@ -132,7 +132,7 @@ pub fn face(memory: &Memory, len: u32) -> [Value; 11] {
         memory.session.as_ref().map(|session| session.as_str()).into(),
         memory.subject.as_ref().map(|subject| subject.as_str()).into(),
         memory.origin.agent.as_deref().into(),
-        tags(memory.tags.iter()).into(),
+        tags(memory.marks()).into(),
         memory.observed_at.0.into(),
         memory.expires_at.map(|at| at.0).into(),
         len.into(),
@@ -140,6 +140,6 @@ pub fn face(memory: &Memory, len: u32) -> [Value; 11] {
 }
 
 /// Tags in one text, so that `tag` is among them where it contains `\ntag\n`: no tag holds a control character.
-pub fn tags<'a>(tags: impl Iterator<Item = &'a String>) -> String {
+pub fn tags<'a>(tags: impl Iterator<Item = &'a str>) -> String {
     tags.fold("\n".to_owned(), |all, tag| all + tag + "\n")
 }

@@ -23,7 +23,7 @@ use crate::model::canon::{Reader, Writer};
 use crate::model::{MemoryId, Time, VersionId};
 
 /// Raise it with every change of this layout, of the columns, or of what `lexical::analyse` makes of a text.
-const FORMAT: u64 = 4;
+const FORMAT: u64 = 5;
 const MAGIC: u64 = u64::from_le_bytes(*b"memoidx\n");
 const END_BYTES: u64 = 16;
 

@@ -178,7 +178,7 @@ impl Numbering {
         let session = name(memory.session.as_ref().map(|session| session.as_str()));
         let agent = name(memory.origin.agent.as_deref());
         let subject = name(memory.subject.as_ref().map(|subject| subject.as_str()));
-        let tags: Vec<u32> = memory.tags.iter().map(|tag| name(Some(tag))).collect();
+        let tags: Vec<u32> = memory.marks().map(|mark| name(Some(mark))).collect();
         let class = Class { kind: memory.kind, trust: memory.trust, project, session, agent, subject };
         (self.class(all, class), self.set(all, &tags))
     }
