@@ -159,6 +159,11 @@ impl Paths {
         self.state_dir.join("checkouts")
     }
 
+    /// What `memoria init` added to which file, and copies of what was there before.
+    pub fn agents_folder(&self) -> PathBuf {
+        self.state_dir.join("agents")
+    }
+
     /// One file a day.
     pub fn log_dir(&self) -> PathBuf {
         self.state_dir.join("logs")

@@ -1,5 +1,6 @@
 //! The agents on this machine: one file each says what setting it up means (`plan`), `edit/` merges that into the
-//! agent's own files, `ledger` remembers what was there before. A plan is pure; only `ledger` and `files` touch a disk.
+//! agent's own files, `ledger` remembers what was there before, and `setup` brings the three together. A plan is pure;
+//! only `files` and `ledger` touch a disk.
 
 mod claude_code;
 mod claude_desktop;
@@ -7,13 +8,16 @@ mod cline;
 mod codex;
 mod cursor;
 pub mod edit;
+mod files;
 mod gemini;
 mod goose;
 mod junie;
 mod kiro;
+pub mod ledger;
 mod opencode;
 pub mod ours;
 mod roo;
+pub mod setup;
 mod vscode;
 mod windsurf;
 mod zed;

@@ -16,11 +16,13 @@ mod correct;
 mod demo;
 mod diff;
 mod doctor;
+mod edits;
 mod exit;
 mod export;
 mod graph;
 mod hook;
 mod import;
+mod init;
 mod json;
 mod list;
 mod log;
@@ -48,6 +50,7 @@ mod store;
 mod terminal;
 mod text;
 mod undo;
+mod uninstall;
 mod upkeep;
 mod verify;
 mod what;
@@ -68,8 +71,8 @@ use terminal::Out;
 const OVERVIEW: &str = "\
 Memoria: one memory for every coding agent on this machine.
 
+  memoria init                             set up the agents on this machine
   memoria demo                             see it work, in a temporary folder
-  claude mcp add memoria -- memoria mcp    give it to Claude Code
 
   memoria store \"We deploy with Buildkite\"
   memoria retrieve \"how do we deploy?\"
@@ -99,6 +102,8 @@ enum Command {
     #[command(after_help = "Example, in an agent's configuration:\n  \
         {\"mcpServers\": {\"memoria\": {\"command\": \"memoria\", \"args\": [\"mcp\"]}}}")]
     Mcp,
+    Init(init::Args),
+    Uninstall(uninstall::Args),
     Store(store::Args),
     Retrieve(retrieve::Args),
     List(list::Args),
@@ -200,6 +205,8 @@ fn run_command(command: Command, out: &Out) -> Result<Exit> {
 /// The commands that speak with the daemon.
 async fn talk(command: Command, out: &Out) -> Result<Exit> {
     match command {
+        Command::Init(args) => init::run(&args, out).await,
+        Command::Uninstall(args) => uninstall::run(&args, out).await,
         Command::Store(args) => store::run(args, out).await,
         Command::Retrieve(args) => retrieve::run(args, out).await,
         Command::List(args) => list::run(args, out).await,

@@ -9,7 +9,7 @@ use super::terminal::{Paint, Style, width};
 const CELLS_MAX: usize = 500_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub enum Fate {
     Kept,
     Removed,
     Added,
@@ -89,7 +89,8 @@ fn words(text: &str) -> Vec<&str> {
     found
 }
 
-fn fates<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(Fate, &'a str)> {
+/// What became of each word (or line) of the two.
+pub fn fates<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(Fate, &'a str)> {
     let same = |a: &&str, b: &&str| a.trim_end() == b.trim_end();
     let head = old.iter().zip(new).take_while(|(a, b)| same(a, b)).count();
     let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(a, b)| same(a, b)).count();

@@ -11,10 +11,24 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Worktrees and clones of one repository are one project. `None` at home (and at the root): what is said there
 /// belongs to no project.
 pub fn identify(cwd: &Path) -> Option<ProjectId> {
+    let (cwd, home) = places(cwd);
+    identify_below(&cwd, home.as_deref())
+}
+
+/// The folder of the project that this folder is in: the top of its work tree, else the folder itself. `None` in a home
+/// folder and in the root, which are nobody's project.
+pub fn root(cwd: &Path) -> Option<PathBuf> {
+    let (cwd, home) = places(cwd);
+    let is_nobodys = |dir: &Path| Some(dir) == home.as_deref() || dir.parent().is_none();
+    let top = cwd.ancestors().find(|dir| dir.join(".git").exists()).filter(|top| !is_nobodys(top));
+    top.or(Some(&cwd)).filter(|dir| !is_nobodys(dir)).map(Path::to_path_buf)
+}
+
+/// This folder and the home folder, links followed.
+fn places(cwd: &Path) -> (PathBuf, Option<PathBuf>) {
     let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE")).map(PathBuf::from);
     let home = home.map(|home| home.canonicalize().unwrap_or(home));
-    let cwd = cwd.canonicalize().unwrap_or_else(|_| cwd.to_path_buf());
-    identify_below(&cwd, home.as_deref())
+    (cwd.canonicalize().unwrap_or_else(|_| cwd.to_path_buf()), home)
 }
 
 fn identify_below(cwd: &Path, home: Option<&Path>) -> Option<ProjectId> {

@@ -12,10 +12,12 @@ const END_LINE: &str = "<!-- memoria:end -->";
 
 /// The text with ours at its end, or in place of what is between the markers.
 pub fn put(text: &str, ours: &str) -> Result<String> {
-    let block = format!("{BEGIN_LINE}\n{}\n{END_LINE}", ours.trim_end());
-    let block = with_newlines_of(text, &block);
+    let plain = format!("{BEGIN_LINE}\n{}\n{END_LINE}", ours.trim_end());
+    let is_same = |found: &str| found.replace("\r\n", "\n") == plain;
+    let block = with_newlines_of(text, &plain);
     let newline = newline_of(text);
     Ok(match find(text)? {
+        Some(span) if is_same(&text[span.clone()]) => text.to_owned(),
         Some(span) => format!("{}{block}{}", &text[..span.start], &text[span.end..]),
         None if text.is_empty() => format!("{block}{newline}"),
         None if text.ends_with('\n') => format!("{text}{newline}{block}{newline}"),

@@ -188,7 +188,7 @@ fn holds_ours(array: &Node, item: &Value) -> bool {
 }
 
 /// Whether every command in it is the one that our item runs, wherever `memoria` lay when it was written.
-fn is_ours(value: &Value, item: &Value) -> bool {
+pub fn is_ours(value: &Value, item: &Value) -> bool {
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     commands(value, &mut theirs);
     commands(item, &mut ours);

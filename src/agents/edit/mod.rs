@@ -47,6 +47,20 @@ pub enum Past<'a> {
 }
 
 impl Edit {
+    /// Whether both change the same place of a file: the later one then takes the place of the earlier one.
+    pub fn is_at_place_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Json { path, .. }, Self::Json { path: other, .. })
+            | (Self::Toml { table: path, .. }, Self::Toml { table: other, .. })
+            | (Self::Yaml { path, .. }, Self::Yaml { path: other, .. }) => path == other,
+            (Self::JsonItem { path, value, .. }, Self::JsonItem { path: other, value: theirs, .. }) => {
+                path == other && (value == theirs || json::is_ours(theirs, value))
+            }
+            (Self::Block { .. }, Self::Block { .. }) | (Self::Whole { .. }, Self::Whole { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// The file's text with this edit, equal to `before` where nothing is to be done. `None`: there is no file.
     ///
     /// # Errors
@@ -94,12 +108,9 @@ fn split_bom(text: &str) -> (&str, &str) {
     text.split_at(if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 })
 }
 
-/// The end of line that a text uses: that of its first line.
+/// The end of line that most lines of a text have.
 fn newline_of(text: &str) -> &'static str {
-    match text.find('\n') {
-        Some(at) if text[..at].ends_with('\r') => "\r\n",
-        _ => "\n",
-    }
+    if text.matches("\r\n").count() * 2 > text.matches('\n').count() { "\r\n" } else { "\n" }
 }
 
 /// Ours, with the ends of lines of the text that it goes into.

@@ -26,22 +26,7 @@ pub struct Args {
 pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
     let entry = registry::find(&args.name).ok_or_else(|| unknown(&args.name))?;
     let paths = Paths::from_env()?;
-    paths.prepare()?;
-    let mut bar = Bar::of_bytes(!out.json);
-    let mut watch = |step: Step| match step {
-        Step::Arrived { bytes, of } => bar.show(bytes, Some(bytes as f64 / of as f64)),
-        Step::Preparing => bar.clear(),
-        Step::Note(text) => {
-            bar.clear();
-            eprintln!("memoria: {text}");
-        }
-    };
-    let outcome = install::install(entry, &super::folder(&paths)?, &Routes::from_env(), &mut watch)?;
-    drop(bar);
-    let (installed, is_new) = match outcome {
-        Outcome::Installed(installed) => (installed, true),
-        Outcome::Present(installed) => (installed, false),
-    };
+    let (installed, is_new) = fetch(entry, &paths, out)?;
     // A daemon that starts later looks by itself.
     let embedding = match Client::connect(&paths, ClientKind::Cli).await? {
         Some(mut client) => Some(super::ask(&mut client, Model::List).await?.embedding),
@@ -62,6 +47,25 @@ pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
         |style| as_text(&installed, is_new, entry, embedding.as_ref(), style),
     )?;
     Ok(Exit::Ok)
+}
+
+/// Fetches it with a progress bar; whether it was not there before.
+pub fn fetch(entry: &registry::Entry, paths: &Paths, out: &Out) -> Result<(Installed, bool)> {
+    paths.prepare()?;
+    let mut bar = Bar::of_bytes(!out.json);
+    let mut watch = |step: Step| match step {
+        Step::Arrived { bytes, of } => bar.show(bytes, Some(bytes as f64 / of as f64)),
+        Step::Preparing => bar.clear(),
+        Step::Note(text) => {
+            bar.clear();
+            eprintln!("memoria: {text}");
+        }
+    };
+    let outcome = install::install(entry, &super::folder(paths)?, &Routes::from_env(), &mut watch)?;
+    Ok(match outcome {
+        Outcome::Installed(installed) => (installed, true),
+        Outcome::Present(installed) => (installed, false),
+    })
 }
 
 fn unknown(name: &str) -> Error {

@@ -11,9 +11,10 @@ use std::path::PathBuf;
 
 use crate::client::Client;
 use crate::config::Config;
-use crate::error::Result;
+use crate::embed::install::{self as installer, registry};
+use crate::error::{Error, Result};
 use crate::paths::Paths;
-use crate::wire::message::{EmbeddingStatus, Model, Models, Request, Response};
+use crate::wire::message::{ClientKind, EmbeddingStatus, Model, Models, Request, Response};
 
 use super::ask::unexpected;
 use super::exit::Exit;
@@ -47,6 +48,26 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
         Action::Remove(args) => remove::run(&args, out).await,
         Action::Test(args) => test::run(args, out).await,
     }
+}
+
+/// What `memoria init` offers: the model that serves by itself once it is there, if it is not; with its size in bytes.
+pub fn better(paths: &Paths) -> Result<Option<(&'static str, u64)>> {
+    let name = "minilm";
+    let is_there = installer::installed(&folder(paths)?)?.iter().any(|model| model.name == name);
+    // Who has chosen an endpoint or a model knows why.
+    let is_chosen = Config::load(paths)?.embedding.model != Config::default().embedding.model;
+    let entry = registry::find(name).filter(|_| !is_there && !is_chosen);
+    Ok(entry.and_then(|entry| Some((entry.name, entry.fetched_bytes()?))))
+}
+
+/// Installs what [`better`] names, with a progress bar; it serves from then on.
+pub async fn install(name: &str, paths: &Paths, out: &Out) -> Result<()> {
+    let entry = registry::find(name).ok_or_else(|| Error::not_found(format!("there is no `{name}` to install")))?;
+    install::fetch(entry, paths, out)?;
+    if let Some(mut client) = Client::connect(paths, ClientKind::Cli).await? {
+        ask(&mut client, Model::List).await?;
+    }
+    Ok(())
 }
 
 /// Where models are installed.

@@ -197,7 +197,32 @@ fn is_as(path: &Path, wanted: &[u8]) -> bool {
     std::fs::read(path).is_ok_and(|found| found == wanted)
 }
 
-async fn install(manager: Manager, site: &Site, out: &Out) -> Result<Exit> {
+/// What was put in place.
+pub(super) struct InPlace {
+    pub files: Vec<String>,
+    /// The daemon that ran before.
+    drained: Option<u32>,
+    version: String,
+    pid: u32,
+}
+
+/// Installs the service, as `memoria service install` does.
+pub(super) async fn put_in_place() -> Result<InPlace> {
+    place(Manager::here(), &Site::here()?).await
+}
+
+/// Takes the service away; the files that are gone, none where there was no service.
+pub(super) async fn take_away() -> Result<Vec<String>> {
+    let site = Site::here()?;
+    Ok(remove(Manager::here(), &site).await?.map(|(names, _)| names).unwrap_or_default())
+}
+
+/// Whether something here starts programs at login.
+pub(super) fn is_possible() -> bool {
+    Manager::here().check().is_ok()
+}
+
+async fn place(manager: Manager, site: &Site) -> Result<InPlace> {
     site.paths.prepare()?;
     let files = manager.files(site);
     for (path, contents) in &files {
@@ -215,12 +240,17 @@ async fn install(manager: Manager, site: &Site, out: &Out) -> Result<Exit> {
     let drained = stop(&site.paths, StopReason::HandOver).await?;
     manager.start(site)?;
     let status = answer(site).await?;
+    Ok(InPlace { files: names, drained, version: status.version, pid: status.pid })
+}
+
+async fn install(manager: Manager, site: &Site, out: &Out) -> Result<Exit> {
+    let InPlace { files, drained, version, pid } = place(manager, site).await?;
     out.answer(
-        || json!({"installed": names, "drained": drained, "version": status.version, "pid": status.pid}),
+        || json!({"installed": files, "drained": drained, "version": version, "pid": pid}),
         |_| {
             let drained = drained.map_or(String::new(), |pid| format!("The daemon before it (pid {pid}) has ended.\n"));
-            let files: String = names.iter().map(|name| format!("Wrote {name}\n")).collect();
-            format!("{files}{drained}Runs now and at login: memoriad {}, pid {}.\n", status.version, status.pid)
+            let files: String = files.iter().map(|name| format!("Wrote {name}\n")).collect();
+            format!("{files}{drained}Runs now and at login: memoriad {version}, pid {pid}.\n")
         },
     )?;
     Ok(Exit::Ok)
@@ -244,10 +274,11 @@ async fn answer(site: &Site) -> Result<Box<crate::wire::message::Status>> {
     }
 }
 
-async fn uninstall(manager: Manager, site: &Site, out: &Out) -> Result<Exit> {
+/// The files that are gone and the daemon that ended; `None` where nothing is installed.
+async fn remove(manager: Manager, site: &Site) -> Result<Option<(Vec<String>, Option<u32>)>> {
     let present: Vec<_> = manager.files(site).into_iter().map(|(path, _)| path).filter(|path| path.exists()).collect();
     if present.is_empty() {
-        return Err(Error::not_found("the service is not installed; nothing was done"));
+        return Ok(None);
     }
     // Without a manager there is nobody to tell, and the files are all there is.
     let has_manager = manager.check().is_ok();
@@ -261,7 +292,13 @@ async fn uninstall(manager: Manager, site: &Site, out: &Out) -> Result<Exit> {
     if has_manager {
         manager.forget()?;
     }
-    let names: Vec<_> = present.iter().map(|path| path.display().to_string()).collect();
+    Ok(Some((present.iter().map(|path| path.display().to_string()).collect(), drained)))
+}
+
+async fn uninstall(manager: Manager, site: &Site, out: &Out) -> Result<Exit> {
+    let Some((names, drained)) = remove(manager, site).await? else {
+        return Err(Error::not_found("the service is not installed; nothing was done"));
+    };
     out.answer(
         || json!({"removed": names, "drained": drained}),
         |_| {
@@ -339,7 +376,7 @@ impl Site {
 }
 
 /// `memoria` by the name that it was started with, made absolute; `spawn::program` follows links.
-fn installed_as() -> PathBuf {
+pub(super) fn installed_as() -> PathBuf {
     let own = spawn::program("memoria");
     let Some(typed) = std::env::args_os().next().map(PathBuf::from) else { return own };
     let name = typed.file_name().map(ToOwned::to_owned).unwrap_or_default();

@@ -1,0 +1,277 @@
+//! `memoria init`: finds the agents on this machine and gives them the memory. On a terminal it asks; for scripts there
+//! are flags. What is added is `agents/`' business, what was added is in the ledger, and `memoria uninstall` takes it back.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use serde_json::{Value, json};
+
+use crate::agents::ledger::Ledger;
+use crate::agents::{self, Agent, Machine, Reach, Step, setup};
+use crate::client::project;
+use crate::error::{Error, Result};
+use crate::paths::Paths;
+
+use super::edits::{self, Outcome};
+use super::exit::Exit;
+use super::model;
+use super::service::{self, Installed};
+use super::terminal::{Out, Paint, Style, agreed, bytes};
+
+/// Set up the agents on this machine: server, rule, hooks
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  memoria init\n  memoria init --dry-run\n  \
+    memoria init --agent claude-code --agent cursor --yes\n  memoria init --scope project --yes\n\n\
+    Files are merged into: everything else in them stays. A file that cannot be read\n\
+    is left alone and named. `memoria uninstall` takes everything back.")]
+pub struct Args {
+    /// Only this agent; may be given again
+    #[arg(long = "agent", value_name = "NAME", value_parser = agent)]
+    agents: Vec<&'static Agent>,
+    /// Every session of yours, or those in this project for all who work on it
+    #[arg(long, value_enum, default_value = "user", hide_possible_values = true, value_name = "user|project")]
+    scope: Scope,
+    /// Show the exact change and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask: all agents that are found, or those named
+    #[arg(long, short)]
+    yes: bool,
+    /// With --yes: start Memoria at login as well
+    #[arg(long, requires = "yes")]
+    service: bool,
+    /// With --yes: install the better model as well
+    #[arg(long, requires = "yes")]
+    model: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Scope {
+    User,
+    Project,
+}
+
+pub fn agent(name: &str) -> Result<&'static Agent, String> {
+    let names = || agents::ALL.iter().map(|agent| agent.name).collect::<Vec<_>>().join(", ");
+    agents::find(name).ok_or_else(|| format!("there are {}", names()))
+}
+
+/// What is to be done besides agents' files.
+#[derive(Default)]
+struct Extras {
+    service: bool,
+    model: Option<&'static str>,
+}
+
+/// What became of them: done, or why not.
+#[derive(Default)]
+struct Added {
+    service: Option<Result<Vec<String>>>,
+    model: Option<(&'static str, Result<()>)>,
+}
+
+pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
+    let is_person = !out.json && !args.yes && !args.dry_run && std::io::stdin().is_terminal();
+    if !(is_person || args.yes || args.dry_run) {
+        return Err(Error::invalid(
+            "nobody can be asked here: `memoria init --dry-run` shows what would change, and --yes does it",
+        ));
+    }
+    let paths = Paths::from_env()?;
+    let machine = Machine::here(service::installed_as())?;
+    let reach = reach(args.scope)?;
+    let agents = if is_person && args.agents.is_empty() { ask_which(&machine, out)? } else { named(args, &machine)? };
+    let steps: Vec<(&str, Step)> = agents
+        .iter()
+        .flat_map(|agent| (agent.plan)(&machine, &reach).into_iter().map(|step| (agent.name, step)))
+        .collect();
+    let folder = paths.agents_folder();
+    if is_person || args.dry_run {
+        let outcome = edits::planned(setup::prepare(&Ledger::look(&folder)?, &steps));
+        if args.dry_run {
+            return dry(&agents, &outcome, out);
+        }
+        if !is_agreed(&outcome, out)? {
+            return Err(Error::cancelled("nothing was changed"));
+        }
+    }
+    let extras = if is_person { ask_extras(&paths)? } else { wanted(args, &paths)? };
+    paths.prepare()?;
+    let mut ledger = edits::ledger(&folder)?;
+    // Anew, now that nobody else is at it.
+    let work = setup::prepare(&ledger, &steps);
+    let outcome = edits::carry_out(work, &mut ledger);
+    let added = add(&extras, &mut ledger, &paths, out).await?;
+    out.answer(
+        || as_json(&agents, &outcome, &added, false),
+        |style| as_text(&agents, &outcome, &added, &reach, style),
+    )?;
+    let is_whole = outcome.refused.is_empty()
+        && added.service.is_none_or(|done| done.is_ok())
+        && added.model.is_none_or(|(_, done)| done.is_ok());
+    Ok(if is_whole { Exit::Ok } else { Exit::Partly })
+}
+
+fn reach(scope: Scope) -> Result<Reach> {
+    let Scope::Project = scope else { return Ok(Reach::User) };
+    let cwd = std::env::current_dir().map_err(|e| Error::io("find the folder that this runs in", &e))?;
+    let root = project::root(&cwd);
+    root.map(Reach::Project)
+        .ok_or_else(|| Error::invalid("this folder is no project: go into one, or leave --scope out"))
+}
+
+fn named(args: &Args, machine: &Machine) -> Result<Vec<&'static Agent>> {
+    if !args.agents.is_empty() {
+        return Ok(args.agents.clone());
+    }
+    let found: Vec<_> = agents::ALL.iter().filter(|agent| (agent.is_installed)(machine)).collect();
+    if found.is_empty() { Err(nobody()) } else { Ok(found) }
+}
+
+fn nobody() -> Error {
+    let names: Vec<_> = agents::ALL.iter().map(|agent| agent.name).collect();
+    Error::not_found(format!(
+        "no agent was found on this machine. `memoria init --agent NAME` sets one up all the same: {}",
+        names.join(", ")
+    ))
+}
+
+/// Shows who is there, and hears who is meant.
+fn ask_which(machine: &Machine, out: &Out) -> Result<Vec<&'static Agent>> {
+    let found: Vec<_> = agents::ALL.iter().filter(|agent| (agent.is_installed)(machine)).collect();
+    if found.is_empty() {
+        return Err(nobody());
+    }
+    out.print("Found on this machine:\n")?;
+    for (at, agent) in found.iter().enumerate() {
+        out.print(&format!("  {}  {}\n", out.style.paint(Paint::Yellow, &(at + 1).to_string()), agent.title))?;
+    }
+    loop {
+        let answer = ask("Set up all of them? [Y, n, or numbers such as 1 3]")?;
+        match answer.as_str() {
+            "" | "y" | "yes" => return Ok(found),
+            "n" | "no" => return Err(Error::cancelled("nothing was changed")),
+            _ => {}
+        }
+        let numbers = answer.split([' ', ',']).filter(|word| !word.is_empty());
+        let chosen: Option<Vec<_>> =
+            numbers.map(|word| found.get(word.parse::<usize>().ok()?.checked_sub(1)?).copied()).collect();
+        match chosen.filter(|chosen| !chosen.is_empty()) {
+            Some(chosen) => return Ok(chosen),
+            None => out.print(&format!("Say numbers from 1 to {}, y or n.\n", found.len()))?,
+        }
+    }
+}
+
+fn ask(question: &str) -> Result<String> {
+    eprint!("{question} ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer).map_err(|e| Error::io("read your answer", &e))?;
+    if read == 0 {
+        return Err(Error::cancelled("nothing was changed"));
+    }
+    Ok(answer.trim().to_lowercase())
+}
+
+fn is_agreed(outcome: &Outcome, out: &Out) -> Result<bool> {
+    if outcome.done.is_empty() {
+        return Ok(true);
+    }
+    out.print(&format!("\n{}", outcome.list(&out.style)))?;
+    loop {
+        match ask("Write this? [Y, n, d shows the exact change]")?.as_str() {
+            "" | "y" | "yes" => return Ok(true),
+            "d" | "diff" => out.print(&outcome.diff(&out.style))?,
+            _ => return Ok(false),
+        }
+    }
+}
+
+/// The service at login and a better model, where they are to be had and are not there yet.
+fn ask_extras(paths: &Paths) -> Result<Extras> {
+    let is_open = service::is_possible() && matches!(service::installed()?, Installed::Absent);
+    let service = is_open && agreed("Start Memoria at login, so that the first question is as fast as the others?")?;
+    let model = match model::better(paths)? {
+        Some((name, size)) => {
+            let question =
+                format!("Install {name}, which finds by meaning better than what is built in ({})?", bytes(size));
+            agreed(&question)?.then_some(name)
+        }
+        None => None,
+    };
+    Ok(Extras { service, model })
+}
+
+fn wanted(args: &Args, paths: &Paths) -> Result<Extras> {
+    let model = if args.model { model::better(paths)?.map(|(name, _)| name) } else { None };
+    Ok(Extras { service: args.service && matches!(service::installed()?, Installed::Absent), model })
+}
+
+async fn add(extras: &Extras, ledger: &mut Ledger, paths: &Paths, out: &Out) -> Result<Added> {
+    let mut added = Added::default();
+    if extras.service {
+        // Written down first, as with files.
+        ledger.record.service = true;
+        ledger.save()?;
+        added.service = Some(service::put_in_place().await.map(|place| place.files));
+    }
+    if let Some(name) = extras.model {
+        added.model = Some((name, model::install(name, paths, out).await));
+    }
+    Ok(added)
+}
+
+fn dry(agents: &[&Agent], outcome: &Outcome, out: &Out) -> Result<Exit> {
+    out.answer(
+        || as_json(agents, outcome, &Added::default(), true),
+        |style| {
+            let nothing = if outcome.done.is_empty() { "Nothing would change.\n" } else { "" };
+            format!("{}{}{nothing}", outcome.diff(style), outcome.refusals(style))
+        },
+    )?;
+    Ok(if outcome.refused.is_empty() { Exit::Ok } else { Exit::Partly })
+}
+
+fn as_json(agents: &[&Agent], outcome: &Outcome, added: &Added, is_dry: bool) -> Value {
+    let mut fields = outcome.as_json();
+    let said = |done: &Result<Value>| match done {
+        Ok(value) => value.clone(),
+        Err(error) => json!({"problem": error.message}),
+    };
+    fields["agents"] = agents.iter().map(|agent| agent.name).collect();
+    fields["dry_run"] = json!(is_dry);
+    fields["service"] = added.service.as_ref().map(|done| said(&done.clone().map(|files| json!(files)))).into();
+    fields["model"] = added.model.as_ref().map(|(name, done)| said(&done.clone().map(|()| json!(name)))).into();
+    fields
+}
+
+fn as_text(agents: &[&Agent], outcome: &Outcome, added: &Added, reach: &Reach, style: &Style) -> String {
+    let titles: Vec<_> = agents.iter().map(|agent| agent.title).collect();
+    let mut text = match (outcome.done.is_empty(), outcome.refused.is_empty()) {
+        (true, true) => format!("{} had been set up already: nothing changed.\n", titles.join(", ")),
+        _ => outcome.list(style),
+    };
+    if let Some(folder) = outcome.copies() {
+        text += &style.dim(&format!("What was there before is in {}\n", edits::shown(folder)));
+    }
+    match &added.service {
+        Some(Ok(files)) => text += &format!("Starts at login: {}\n", files.join(", ")),
+        Some(Err(error)) => text += &format!("{}\n", style.paint(Paint::Red, &error.message)),
+        None => {}
+    }
+    match &added.model {
+        Some((name, Ok(()))) => text += &format!("Installed {name}.\n"),
+        Some((name, Err(error))) => {
+            text += &format!("{}\n", style.paint(Paint::Red, &format!("{name} was not installed: {}", error.message)));
+        }
+        None => {}
+    }
+    if outcome.done.is_empty() {
+        return text;
+    }
+    let shared = if reach.project().is_some() { " Commit these files for those who work with you." } else { "" };
+    text + &format!(
+        "\n{}{shared} `memoria uninstall` takes it back.\n",
+        style.bold("Start your agents anew, and ask one what it remembers.")
+    )
+}
