@@ -1,5 +1,5 @@
-//! What setting up each agent writes: golden files for every agent and every state that its files may be in, and what must
-//! hold of all plans. `MEMORIA_BLESS=1` writes the golden files anew; read what `git diff` says then.
+//! What setting up each agent writes: golden files for every agent and every state that its files may be in, and what
+//! must hold of all plans. `MEMORIA_BLESS=1` writes the golden files anew; read what `git diff` says then.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,8 +25,8 @@ fn golden(agent: &Agent, case: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/agents/golden").join(agent.name).join(case)
 }
 
-/// By path from the home folder (or the project). The rule stands in golden files as one line, so that a better rule does
-/// not change a hundred of them.
+/// By path from the home folder (or the project). The rule stands in golden files as one line, so that a better rule
+/// does not change a hundred of them.
 type Files = BTreeMap<String, String>;
 
 const RULE_HERE: &str = "{{ the rule }}";

@@ -11,6 +11,8 @@ mod doctor;
 mod hooks;
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/rules.rs"]
+mod rules;
 #[path = "cli/transfer.rs"]
 mod transfer;
 #[path = "cli/versions.rs"]

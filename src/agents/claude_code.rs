@@ -1,6 +1,7 @@
-//! Claude Code. Servers of the user are in `~/.claude.json`, those of a project in `.mcp.json`; rules are files of their
-//! own in `.claude/rules`; hooks and permissions of the user are in `~/.claude/settings.json`. The client's own
-//! `claude mcp add --scope user` writes the same entry; the file is edited so that nothing depends on `claude` in `PATH`.
+//! Claude Code. Servers of the user are in `~/.claude.json`, those of a project in `.mcp.json`; rules are files of
+//! their own in `.claude/rules`; hooks and permissions of the user are in `~/.claude/settings.json`. All of these are
+//! strict JSON: the client leaves a file with a comment aside. Its own `claude mcp add --scope user` writes the same
+//! entry; the file is edited so that nothing depends on `claude` in `PATH`.
 
 use serde_json::json;
 

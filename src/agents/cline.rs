@@ -1,5 +1,5 @@
-//! Cline, the extension and the CLI: all of them read `~/.cline`: servers in `data/settings/cline_mcp_settings.json`, rules in
-//! `rules/`. A project has rules (`.clinerules/`) and no servers of its own.
+//! Cline, the extension and the CLI: both read `~/.cline`: servers in `data/settings/cline_mcp_settings.json` (strict
+//! JSON), rules in `rules/`. A project has rules (`.clinerules/`) and no servers of its own.
 
 use super::ours::{self, NAME};
 use super::{Agent, Dialect, Machine, Reach, Source, Step, Tried};

@@ -1,6 +1,7 @@
 //! Cursor: servers in `mcp.json`, rules in `rules/*.mdc`, hooks in `hooks.json`, in `~/.cursor` and in a project's
-//! `.cursor`. It reads `.cursor/rules` of every folder from the project up to the root, so that a rule in `~/.cursor/rules`
-//! holds in all projects below the home folder (read in the code of its SDK; the documentation names only the project's).
+//! `.cursor`. It reads `.cursor/rules` of every folder from the project up to the root, so that a rule in
+//! `~/.cursor/rules` holds in all projects below the home folder (read in the code of its SDK; the documentation names
+//! only the project's).
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! goose: `extensions` in the user's `config.yaml`, the rule in `.goosehints`; in a project only the rule, in `AGENTS.md`.
-//! Its hooks only look on: what they print is not shown to the model, so there are none.
+//! goose: `extensions` in the user's `config.yaml`, the rule in `.goosehints`; in a project only the rule, in
+//! `AGENTS.md`. Its hooks only look on: what they print is not shown to the model, so there are none.
 
 use super::ours::{self, NAME};
 use super::{Agent, Edit, Machine, Purpose, Reach, Source, Step, System, Tried};

@@ -1,5 +1,5 @@
-//! Junie, in JetBrains IDEs and as a CLI: servers in `.junie/mcp/mcp.json` of the home folder or of a project; the rule in
-//! `~/.junie/AGENTS.md`, in a project in `AGENTS.md` at its root (one in `.junie` would hide that).
+//! Junie, in JetBrains IDEs and as a CLI: servers in `.junie/mcp/mcp.json` of the home folder or of a project; the rule
+//! in `~/.junie/AGENTS.md`, in a project in `AGENTS.md` at its root (one in `.junie` would hide that).
 
 use super::ours;
 use super::{Agent, Dialect, Machine, Reach, Source, Step, Tried};

@@ -1,6 +1,6 @@
-//! Kiro, the IDE (1.0) and the CLI (3.0): servers in `settings/mcp.json`, rules in `steering/`, hooks as files of their own in
-//! `hooks/`, in `~/.kiro` and in a project's `.kiro`. Of the triggers only those are used that both have had from the start
-//! of this format: an unknown one could cost the whole file.
+//! Kiro, the IDE (1.0) and the CLI (3.0): servers in `settings/mcp.json`, rules in `steering/`, hooks as files of their
+//! own in `hooks/`, in `~/.kiro` and in a project's `.kiro`. Of the triggers only those are used that both have had
+//! from the start of this format: an unknown one could cost the whole file.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! opencode: `mcp` in `opencode.json`, of the user (beside an `opencode.jsonc`, if there is one: it merges them) or of a
-//! project; the rule in `AGENTS.md`. Its hooks are plug-ins in JavaScript, which are not written.
+//! opencode: `mcp` in `opencode.json`, of the user (beside an `opencode.jsonc`, if there is one: it merges them) or of
+//! a project; the rule in `AGENTS.md`. Its hooks are plug-ins in JavaScript, which are not written.
 
 use serde_json::json;
 

@@ -1,19 +1,24 @@
-//! What is ours in every agent's files: the server's entry, the rule, the hooks' commands and the tools that nobody need
-//! be asked about. One text and one name for all agents. Where they go is the business of each agent's own file.
+//! What is ours in every agent's files: the server's entry, the rule, the hooks' commands and the tools that nobody
+//! need be asked about. One text and one name for all agents. Where they go is the business of each agent's own file.
 
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::{Dialect, Edit, Machine, Purpose, Reach, Step, System};
+use crate::error::{Error, Result};
 
 /// When to use the memory, and how: one text for every agent, under 2 KB.
 pub const RULE: &str = include_str!("rules.md");
 
+/// How the rule opens: by it a rule that an earlier version wrote is known.
+const TITLE: &str = "# Memory (Memoria)\n";
+
 /// Our name among an agent's servers.
 pub const NAME: &str = "memoria";
 
-/// The tools that may run unasked: they take nothing away. Merging, correcting, purging, rolling back are not among them.
+/// The tools that may run unasked: they take nothing away. Merging, correcting, purging, rolling back are not among
+/// them.
 pub const HARMLESS: [&str; 7] = [
     "memory_retrieve",
     "memory_list",
@@ -24,7 +29,7 @@ pub const HARMLESS: [&str; 7] = [
     "memory_checkout",
 ];
 
-/// What `memoria hook` is called with.
+/// An event by our name: what `memoria hook` is called with. Each agent has its own name for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     SessionStart,
@@ -42,6 +47,13 @@ impl Event {
             Self::PreCompact => "pre-compact",
             Self::SessionEnd => "session-end",
         }
+    }
+
+    /// # Errors
+    /// `Invalid` for any other word.
+    pub fn parse(word: &str) -> Result<Self> {
+        let all = [Self::SessionStart, Self::Prompt, Self::PreCompact, Self::SessionEnd];
+        all.into_iter().find(|event| event.word() == word).ok_or_else(|| Error::invalid("there is no such event"))
     }
 }
 
@@ -78,6 +90,18 @@ pub(super) fn allowed(file: PathBuf, path: &[&str], prefix: &str, dialect: Diale
         let edit = Edit::JsonItem { path: path.clone(), value: json!(format!("{prefix}{tool}")), dialect };
         Step { file: file.clone(), purpose: Purpose::Permission, edit }
     })
+}
+
+/// The edit that puts today's rule where this one put its own; `None`: this one put no rule.
+pub fn refreshed(edit: &Edit) -> Option<Edit> {
+    match edit {
+        Edit::Block { .. } => Some(Edit::Block { text: RULE.to_owned() }),
+        Edit::Whole { text } => {
+            let front = text.find(TITLE)?;
+            Some(Edit::Whole { text: format!("{}{RULE}", &text[..front]) })
+        }
+        _ => None,
+    }
 }
 
 /// One hook at the end of the client's array for its event.

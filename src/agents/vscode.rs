@@ -1,6 +1,6 @@
-//! Visual Studio Code with Copilot: servers in the profile's `mcp.json` or a project's `.vscode/mcp.json`, under `servers`;
-//! the rule as an instructions file. Its hooks are a preview that reads Claude Code's files, so none are written here.
-//! Profiles beside the default one, Insiders and VSCodium keep their own folders and are not looked for.
+//! Visual Studio Code with Copilot: servers in the profile's `mcp.json` or a project's `.vscode/mcp.json`, under
+//! `servers`; the rule as an instructions file. Its hooks are a preview that reads Claude Code's files, so none are
+//! written here. Profiles beside the default one, Insiders and VSCodium keep their own folders and are not looked for.
 
 use super::ours;
 use super::{Agent, Dialect, Machine, Reach, Source, Step, Tried};

@@ -1,6 +1,7 @@
-//! Windsurf, which is Devin Desktop since June 2026: `devin/mcp_config.json` among the user's settings, and for versions from
-//! before `~/.codeium/windsurf/mcp_config.json`. Both read `global_rules.md` and a project's `.windsurf/rules`; servers of
-//! a project (`.devin/mcp_config.json`) are new. Its hooks cannot add to the context, so there are none.
+//! Windsurf, which is Devin Desktop since June 2026: `devin/mcp_config.json` among the user's settings, and for
+//! versions from before `~/.codeium/windsurf/mcp_config.json`. Both read `global_rules.md` and a project's
+//! `.windsurf/rules`; servers of a project (`.devin/mcp_config.json`) are new. Its hooks cannot add to the context, so
+//! there are none.
 
 use super::ours;
 use super::{Agent, Dialect, Machine, Reach, Source, Step, System, Tried};

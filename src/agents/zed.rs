@@ -1,5 +1,6 @@
-//! Zed: `context_servers` in `settings.json`, of the user or in a project's `.zed`; the rule in `AGENTS.md`. In a project
-//! Zed reads the first of several files of instructions: where there is a `.rules` or `.cursorrules`, not `AGENTS.md`.
+//! Zed: `context_servers` in `settings.json`, of the user or in a project's `.zed`; the rule in `AGENTS.md`. In a
+//! project Zed reads the first of several files of instructions: where there is a `.rules` or `.cursorrules`, not
+//! `AGENTS.md`.
 
 use super::ours;
 use super::{Agent, Dialect, Machine, Reach, Source, Step, System, Tried};

@@ -40,6 +40,7 @@ mod restart;
 mod retrieve;
 mod revert;
 mod rollback;
+mod rules;
 mod service;
 mod show;
 mod snapshot;
@@ -104,6 +105,7 @@ enum Command {
     Mcp,
     Init(init::Args),
     Uninstall(uninstall::Args),
+    Rules(rules::Args),
     Store(store::Args),
     Retrieve(retrieve::Args),
     List(list::Args),
@@ -197,6 +199,7 @@ fn run_command(command: Command, out: &Out) -> Result<Exit> {
         Command::Demo => demo::run(out),
         Command::Completions(args) => completions::run(&args, out),
         Command::Config(args) => config::run(&args, out),
+        Command::Rules(args) => rules::run(&args, out),
         Command::Logs(args) => logs::run(&args, out),
         command => ask::block_on(talk(command, out)),
     }
@@ -246,7 +249,8 @@ async fn talk(command: Command, out: &Out) -> Result<Exit> {
         | Command::Completions(_)
         | Command::Config(_)
         | Command::Logs(_)
-        | Command::Hook(_) => Err(Error::internal("this command does not speak with the daemon")),
+        | Command::Hook(_)
+        | Command::Rules(_) => Err(Error::internal("this command does not speak with the daemon")),
     }
 }
 

@@ -3,28 +3,8 @@
 
 use serde_json::json;
 
+pub use crate::agents::ours::Event;
 use crate::error::{Error, Result};
-
-/// An event by our name; each agent has its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    SessionStart,
-    Prompt,
-    PreCompact,
-    SessionEnd,
-}
-
-impl Event {
-    pub fn parse(word: &str) -> Result<Self> {
-        Ok(match word {
-            "session-start" => Self::SessionStart,
-            "prompt" => Self::Prompt,
-            "pre-compact" => Self::PreCompact,
-            "session-end" => Self::SessionEnd,
-            _ => return Err(Error::invalid("there is no such event")),
-        })
-    }
-}
 
 /// How an agent is answered.
 #[derive(Debug)]
