@@ -68,7 +68,8 @@ class Model:
                     name = f"event: {event['type']}\n" if "type" in event else ""
                     self.wfile.write(f"{name}data: {json.dumps(event)}\n\n".encode())
                 if not events:
-                    self.wfile.write(b"{}")
+                    # Gemini's router asks without a stream; it tries again for long where it gets nothing.
+                    self.wfile.write(json.dumps(GEMINI[0] if "generateContent" in self.path else {}).encode())
 
             do_GET = do_POST = do_HEAD = do
 
