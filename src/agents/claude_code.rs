@@ -3,9 +3,7 @@
 //! strict JSON: the client leaves a file with a comment aside. Its own `claude mcp add --scope user` writes the same
 //! entry; the file is edited so that nothing depends on `claude` in `PATH`.
 
-use serde_json::json;
-
-use super::ours::{self, Event};
+use super::ours;
 use super::{Agent, Dialect, Machine, Reach, Source, Step, Tried};
 
 pub const AGENT: Agent = Agent {
@@ -20,13 +18,6 @@ pub const AGENT: Agent = Agent {
     plan,
 };
 
-const EVENTS: [(&str, Event); 4] = [
-    ("SessionStart", Event::SessionStart),
-    ("UserPromptSubmit", Event::Prompt),
-    ("PreCompact", Event::PreCompact),
-    ("SessionEnd", Event::SessionEnd),
-];
-
 fn plan(machine: &Machine, reach: &Reach) -> Vec<Step> {
     let (servers, folder) = match reach {
         Reach::User => (machine.home.join(".claude.json"), machine.home.join(".claude")),
@@ -39,11 +30,9 @@ fn plan(machine: &Machine, reach: &Reach) -> Vec<Step> {
     ];
     if *reach == Reach::User {
         let settings = folder.join("settings.json");
-        steps.extend(EVENTS.map(|(name, event)| {
-            let command = ours::hook_command(machine, event, AGENT.name);
-            let value = json!({"hooks": [{"type": "command", "command": command, "timeout": 5}]});
-            ours::hook(settings.clone(), name, value, Dialect::Plain)
-        }));
+        let shape = |command| ours::claude_hook(command, 5);
+        let place = (settings.as_path(), Dialect::Plain);
+        steps.extend(ours::hooks(place, machine, AGENT.name, &ours::CLAUDE_EVENTS, shape));
         steps.extend(ours::allowed(settings, &["permissions", "allow"], "mcp__memoria__", Dialect::Plain));
     }
     steps

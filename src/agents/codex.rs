@@ -3,9 +3,7 @@
 //! `AGENTS.md`. Codex runs a hook only after the user has looked at it with `/hooks`. A folder set by `CODEX_HOME` is
 //! not looked for.
 
-use serde_json::json;
-
-use super::ours::{self, Event, NAME};
+use super::ours::{self, NAME};
 use super::{Agent, Dialect, Edit, Machine, Purpose, Reach, Source, Step, Tried};
 
 pub const AGENT: Agent = Agent {
@@ -20,13 +18,6 @@ pub const AGENT: Agent = Agent {
     plan,
 };
 
-const EVENTS: [(&str, Event); 4] = [
-    ("SessionStart", Event::SessionStart),
-    ("UserPromptSubmit", Event::Prompt),
-    ("PreCompact", Event::PreCompact),
-    ("SessionEnd", Event::SessionEnd),
-];
-
 fn plan(machine: &Machine, reach: &Reach) -> Vec<Step> {
     let folder = reach.project().unwrap_or(&machine.home).join(".codex");
     let rule = reach.project().unwrap_or(&folder).join("AGENTS.md");
@@ -36,11 +27,10 @@ fn plan(machine: &Machine, reach: &Reach) -> Vec<Step> {
     let mut steps = vec![server, ours::shared_rule(rule)];
     if *reach == Reach::User {
         let hooks = folder.join("hooks.json");
-        steps.extend(EVENTS.map(|(name, event)| {
-            let command = ours::hook_command(machine, event, AGENT.name);
-            let value = json!({"hooks": [{"type": "command", "command": command, "timeout": 3}]});
-            ours::hook(hooks.clone(), name, value, Dialect::Plain)
-        }));
+        // It cuts the timeout of an event that ends a session to 3 s, and warns.
+        let shape = |command| ours::claude_hook(command, 3);
+        let place = (hooks.as_path(), Dialect::Plain);
+        steps.extend(ours::hooks(place, machine, AGENT.name, &ours::CLAUDE_EVENTS, shape));
     }
     steps
 }

@@ -43,10 +43,8 @@ fn plan(machine: &Machine, reach: &Reach) -> Vec<Step> {
         let hooks = folder.join("hooks.json");
         let version = Edit::Json { path: vec!["version".to_owned()], value: json!(1), dialect: Dialect::Comments };
         steps.push(Step { file: hooks.clone(), purpose: Purpose::Hooks, edit: version });
-        steps.extend(EVENTS.map(|(name, event)| {
-            let value = json!({"command": ours::hook_command(machine, event, AGENT.name), "timeout": 5});
-            ours::hook(hooks.clone(), name, value, Dialect::Comments)
-        }));
+        let shape = |command| json!({"command": command, "timeout": 5});
+        steps.extend(ours::hooks((&hooks, Dialect::Comments), machine, AGENT.name, &EVENTS, shape));
     }
     steps
 }

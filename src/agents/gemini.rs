@@ -34,11 +34,9 @@ fn plan(machine: &Machine, reach: &Reach) -> Vec<Step> {
     let mut steps =
         vec![ours::server(settings.clone(), "mcpServers", entry, Dialect::Comments), ours::shared_rule(rule)];
     if *reach == Reach::User {
-        steps.extend(EVENTS.map(|(name, event)| {
-            let command = ours::hook_command(machine, event, AGENT.name);
-            let hook = json!({"name": "memoria", "type": "command", "command": command, "timeout": 5000});
-            ours::hook(settings.clone(), name, json!({"hooks": [hook]}), Dialect::Comments)
-        }));
+        let shape =
+            |command| json!({"hooks": [{"name": "memoria", "type": "command", "command": command, "timeout": 5000}]});
+        steps.extend(ours::hooks((&settings, Dialect::Comments), machine, AGENT.name, &EVENTS, shape));
     }
     steps
 }

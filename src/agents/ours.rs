@@ -1,7 +1,7 @@
 //! What is ours in every agent's files: the server's entry, the rule, the hooks' commands and the tools that nobody
 //! need be asked about. One text and one name for all agents. Where they go is the business of each agent's own file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -104,13 +104,37 @@ pub fn refreshed(edit: &Edit) -> Option<Edit> {
     }
 }
 
-/// One hook at the end of the client's array for its event.
-pub(super) fn hook(file: PathBuf, event: &str, value: Value, dialect: Dialect) -> Step {
-    let path = vec!["hooks".to_owned(), event.to_owned()];
-    Step { file, purpose: Purpose::Hooks, edit: Edit::JsonItem { path, value, dialect } }
+/// The events as Claude Code names them, and Codex after it.
+pub(super) const CLAUDE_EVENTS: [(&str, Event); 4] = [
+    ("SessionStart", Event::SessionStart),
+    ("UserPromptSubmit", Event::Prompt),
+    ("PreCompact", Event::PreCompact),
+    ("SessionEnd", Event::SessionEnd),
+];
+
+/// A hook for each event, at the end of the client's array for it; `shape` puts its command line into the client's form.
+/// Only of the user's own files: a colleague without Memoria would see it fail.
+pub(super) fn hooks(
+    (file, dialect): (&Path, Dialect),
+    machine: &Machine,
+    agent: &str,
+    events: &[(&str, Event)],
+    shape: impl Fn(String) -> Value,
+) -> Vec<Step> {
+    let step = |(name, event): &(&str, Event)| {
+        let path = vec!["hooks".to_owned(), (*name).to_owned()];
+        let value = shape(hook_command(machine, *event, agent));
+        Step { file: file.to_owned(), purpose: Purpose::Hooks, edit: Edit::JsonItem { path, value, dialect } }
+    };
+    events.iter().map(step).collect()
 }
 
-/// The shell's line for a hook. Only of the user's own files: a colleague without Memoria would see it fail.
+/// As Claude Code and Codex take a hook; the timeout is in seconds.
+pub(super) fn claude_hook(command: String, timeout_s: u32) -> Value {
+    json!({"hooks": [{"type": "command", "command": command, "timeout": timeout_s}]})
+}
+
+/// The shell's line for a hook.
 pub(super) fn hook_command(machine: &Machine, event: Event, agent: &str) -> String {
     let program = machine.memoria.to_string_lossy();
     let program = match machine.system {

@@ -1,5 +1,5 @@
-//! `memoria rules`: the text that tells agents when to use the memory, and where `memoria init` wrote it. `refresh` brings
-//! it up to date there. What the text says is `agents/rules.md`.
+//! `memoria rules`: the text that tells agents when to use the memory, and where `memoria init` wrote it. `refresh`
+//! brings it up to date there. What the text says is `agents/rules.md`.
 
 use serde_json::json;
 
