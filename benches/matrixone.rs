@@ -20,8 +20,8 @@ use memoria::engine::matrixone::session::Session;
 use memoria::engine::matrixone::settings::Settings;
 use memoria::engine::{At, Engine};
 use memoria::model::{
-    Asked, Calibration, Change, Embedding, Expect, Filter, Memory, Name, NameChange, NameKind, Page, Plan, ProjectId,
-    Revision, Rule, Scope, SessionId, Space, Unembedded, Verb, Work, Write,
+    Asked, Calibration, Change, Embedding, Expect, Filter, Memory, Moment, Name, NameChange, NameKind, Page, Plan,
+    ProjectId, Revision, Rule, Scope, SessionId, Space, Unembedded, Verb, Work, Write,
 };
 use memoria::search::{self, Meaning, Question, Ranking};
 use mysql_async::{Row, Value};
@@ -193,7 +193,7 @@ impl Bench {
             min_score: memoria::config::Config::default().search.min_score as f32,
             project: None,
             session: None,
-            now: clock::now(),
+            moment: Moment::Now(clock::now()),
         };
         let (mut ours, mut plain, mut words, mut both) = (vec![], vec![], vec![], vec![]);
         for number in 0..QUESTIONS {

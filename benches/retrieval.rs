@@ -14,7 +14,7 @@ use memoria::engine::conformance::samples::{memory, op, write};
 use memoria::engine::embedded::Embedded;
 use memoria::engine::{At, Engine};
 use memoria::model::{
-    Asked, Calibration, Change, Embedding, Filter, Memory, Name, Revision, SessionId, Space, Unembedded, Verb,
+    Asked, Calibration, Change, Embedding, Filter, Memory, Moment, Name, Revision, SessionId, Space, Unembedded, Verb,
 };
 use memoria::search::{self, Meaning, Question, Ranking};
 use retrieval::made_up::{Vectors, Vocabulary};
@@ -114,7 +114,7 @@ async fn ask_all(
         min_score: memoria::config::Config::default().search.min_score as f32,
         project: None,
         session: None,
-        now: clock::now(),
+        moment: Moment::Now(clock::now()),
     };
     let mut took = Vec::new();
     for number in 0..QUESTIONS {

@@ -24,6 +24,14 @@ pub fn parse_when(text: &str, now: Time) -> Result<Time> {
     parse_in(&Local, text, now)
 }
 
+/// A moment to come, as people write it: `3d`, `in 2h`, `18:00` (the next one), `2026-12-01`.
+///
+/// # Errors
+/// `Invalid`, with the forms that are understood; for what is past, too.
+pub fn parse_until(text: &str, now: Time) -> Result<Time> {
+    until_in(&Local, text, now)
+}
+
 /// A moment as programs write it: RFC 3339, or a local date or date and time.
 pub fn parse_rfc3339_or_date(text: &str) -> Result<Time> {
     dated(&Local, text.trim()).ok_or_else(|| {
@@ -87,6 +95,29 @@ fn parse_in<Z: TimeZone>(zone: &Z, text: &str, now: Time) -> Result<Time> {
             shown(text)
         ))
     })
+}
+
+fn until_in<Z: TimeZone>(zone: &Z, text: &str, now: Time) -> Result<Time> {
+    let words = text.trim().to_ascii_lowercase();
+    let span = if words.ends_with("ago") { None } else { span_ms(words.strip_prefix("in ").unwrap_or(&words)) };
+    let found = span.map(|ms| now.plus_ms(ms)).or_else(|| next_time_of_day(zone, &words, now));
+    let at = found.or_else(|| dated(zone, text.trim())).ok_or_else(|| {
+        Error::invalid(format!(
+            "`{}` is not a time to come: write 3d, 2h, 18:00, 2026-12-01, \"2026-12-01 18:00\" or 2026-12-01T18:00:00Z",
+            shown(text)
+        ))
+    })?;
+    if at <= now {
+        return Err(Error::invalid(format!("`{}` is past: name a time to come", shown(text))));
+    }
+    Ok(at)
+}
+
+fn next_time_of_day<Z: TimeZone>(zone: &Z, words: &str, now: Time) -> Option<Time> {
+    let time = time_of_day(words)?;
+    let today = zone.timestamp_millis_opt(now.0).single()?.date_naive();
+    let mut days = [today, today.checked_add_days(Days::new(1))?].into_iter();
+    days.find_map(|day| moment(zone, day.and_time(time)).filter(|at| *at > now))
 }
 
 /// `2h`, `2h ago`, `2 hours ago`, `90 min`: how many milliseconds.
@@ -179,6 +210,24 @@ mod tests {
             ("1w", "2026-11-16T12:05:06.123Z"),
         ] {
             assert_eq!(when(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_for_what_is_to_come_mean_what_people_mean() {
+        let until = |text: &str| until_in(&FixedOffset::east_opt(2 * 3600).unwrap(), text, NOW);
+        for (text, expected) in [
+            ("3d", "2026-11-26T12:05:06.123Z"),
+            ("in 2 hours", "2026-11-23T14:05:06.123Z"),
+            ("18:00", "2026-11-23T16:00:00.000Z"),
+            ("14:00", "2026-11-24T12:00:00.000Z"),
+            ("2026-12-01", "2026-11-30T22:00:00.000Z"),
+            ("2026-12-01T18:00:00Z", "2026-12-01T18:00:00.000Z"),
+        ] {
+            assert_eq!(rfc3339(until(text).unwrap()), expected, "{text}");
+        }
+        for (text, why) in [("2h ago", "to come"), ("soon", "to come"), ("2026-05-01", "is past"), ("0d", "is past")] {
+            assert!(until(text).unwrap_err().message.contains(why), "{text}");
         }
     }
 

@@ -9,6 +9,8 @@ mod benchmark;
 mod doctor;
 #[path = "cli/hooks.rs"]
 mod hooks;
+#[path = "cli/marks.rs"]
+mod marks;
 #[path = "cli/program.rs"]
 mod program;
 #[path = "cli/rules.rs"]

@@ -261,7 +261,15 @@ impl History {
         match (rng.below(14), some) {
             (7..9, Some(id)) => {
                 let (branch, target) = (Some(branch), Target::Id(id));
-                let ask = Correct { branch, target, text: text(rng), reason: None, trust: None, tags: None };
+                let ask = Correct {
+                    branch,
+                    target,
+                    text: text(rng),
+                    reason: None,
+                    trust: None,
+                    tags: None,
+                    marks: Default::default(),
+                };
                 service.correct(&who, ask).await.unwrap();
             }
             (9, Some(id)) => {

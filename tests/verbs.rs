@@ -93,7 +93,15 @@ fn purge_ids(ids: &[&str]) -> Purge {
 }
 
 fn correct_id(id: &str, text: &str) -> Correct {
-    Correct { branch: None, target: Target::Id(id.into()), text: text.into(), reason: None, trust: None, tags: None }
+    Correct {
+        branch: None,
+        target: Target::Id(id.into()),
+        text: text.into(),
+        reason: None,
+        trust: None,
+        tags: None,
+        marks: Default::default(),
+    }
 }
 
 fn kind_of<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {

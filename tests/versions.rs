@@ -54,7 +54,15 @@ impl World {
 
     async fn correct(&self, caller: &mut Caller, id: &str, text: &str) {
         let target = Target::Id(id.into());
-        let ask = Correct { branch: None, target, text: text.into(), reason: None, trust: None, tags: None };
+        let ask = Correct {
+            branch: None,
+            target,
+            text: text.into(),
+            reason: None,
+            trust: None,
+            tags: None,
+            marks: Default::default(),
+        };
         self.verbs().correct(&next(caller), ask).await.unwrap();
     }
 
@@ -202,7 +210,15 @@ async fn a_named_branch_wins_over_the_session_s_own() {
     assert_eq!(world.texts(&mut agent, on("try")).await, ["there"]);
     let target = Target::Id(id.clone());
     let branch = Some(name("try"));
-    let ask = Correct { branch, target, text: "there still".into(), reason: None, trust: None, tags: None };
+    let ask = Correct {
+        branch,
+        target,
+        text: "there still".into(),
+        reason: None,
+        trust: None,
+        tags: None,
+        marks: Default::default(),
+    };
     world.verbs().correct(&next(&mut agent), ask).await.unwrap();
     assert_eq!(world.texts(&mut agent, on("try")).await, ["there still"]);
     let target = PurgeTarget::Ids(vec![id]);
@@ -298,7 +314,15 @@ async fn protected_main_takes_merges_and_what_takes_back_and_nothing_else() {
     let ask = Purge { branch: None, target, depth: Depth::State, reason: None };
     assert_eq!(kind_of(world.verbs().purge(&next(&mut agent), ask).await), ErrorKind::Denied);
     let target = Target::Id(id);
-    let ask = Correct { branch: None, target, text: "other".into(), reason: None, trust: None, tags: None };
+    let ask = Correct {
+        branch: None,
+        target,
+        text: "other".into(),
+        reason: None,
+        trust: None,
+        tags: None,
+        marks: Default::default(),
+    };
     assert_eq!(kind_of(world.verbs().correct(&next(&mut agent), ask).await), ErrorKind::Denied);
     for ask in [Branch::Delete { name: Name::main() }, Branch::Rename { name: Name::main(), new: name("trunk") }] {
         assert_eq!(kind_of(world.verbs().branches(&next(&mut agent), ask).await), ErrorKind::Denied);

@@ -118,7 +118,15 @@ pub async fn edit(client: &mut Client, branch: &str, changes: u32, memories: u32
     for (n, id) in to_correct.iter().enumerate() {
         let text = format!("corrected on {branch}: {}", fact(memories + 1_000_000 + n as u32));
         let target = Target::Id(id.clone());
-        let ask = Correct { branch: on.clone(), target, text, reason: None, trust: None, tags: None };
+        let ask = Correct {
+            branch: on.clone(),
+            target,
+            text,
+            reason: None,
+            trust: None,
+            tags: None,
+            marks: Default::default(),
+        };
         client.ask(Request::Correct(ask)).await.unwrap();
     }
     for ids in to_purge.chunks(500) {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::model::{Name, Trust};
-use crate::wire::message::{Correct, Corrected, Request, Response, SessionScope, Target};
+use crate::wire::message::{Correct, Corrected, Expiry, Marks, Request, Response, SessionScope, Target};
 
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
@@ -34,6 +34,9 @@ pub struct Args {
     /// From T1 (you verified it, the default) to T4
     #[arg(long, value_parser = what::trust(), hide_possible_values = true)]
     trust: Option<Trust>,
+    /// When it ends: 3d, 18:00, 2026-12-01 or never
+    #[arg(long, value_name = "WHEN", value_parser = what::expiry)]
+    expires: Option<Expiry>,
     #[command(flatten)]
     which: Which,
     /// On this branch, in place of the current one
@@ -56,7 +59,9 @@ pub async fn run(mut args: Args, out: &Out) -> Result<Exit> {
         }
         (Some(_), Some(_)) => return Err(Error::invalid("give an id or --question, not both")),
     };
-    let request = Correct { branch: args.branch, target, text, reason: args.reason, trust: args.trust, tags: None };
+    let marks = Marks { pinned: None, expiry: args.expires.unwrap_or_default() };
+    let (branch, reason, trust) = (args.branch, args.reason, args.trust);
+    let request = Correct { branch, target, text, reason, trust, tags: None, marks };
     let Response::Corrected(corrected) = ask(Request::Correct(request)).await? else { return Err(unexpected()) };
     out.answer(|| as_json(&corrected), |style| as_text(&corrected, style))?;
     Ok(Exit::Ok)

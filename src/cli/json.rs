@@ -4,13 +4,13 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::rfc3339;
 use crate::error::ErrorKind;
-use crate::model::{Author, CommitId, Counts, Masked, Name, NameKind, Parts, Protection, Ref, Spot};
+use crate::model::{Author, CommitId, Counts, Feedback, Masked, Name, NameKind, Parts, Protection, Ref, Spot};
 use crate::wire::message::{Alike, Changed, Conflicted, LogEntry, Past, Point, Shaped};
 
 pub fn memory(shaped: &Shaped) -> Map<String, Value> {
     let memory = &shaped.memory;
     let origin = &memory.origin;
-    let fields = json!({
+    let mut fields = json!({
         "id": memory.id.to_string(),
         "short_id": shaped.short_id(),
         "version": shaped.version.to_string(),
@@ -18,7 +18,8 @@ pub fn memory(shaped: &Shaped) -> Map<String, Value> {
         "kind": memory.kind.as_str(),
         "tags": memory.tags,
         "trust": memory.trust.as_str(),
-        "confidence": f64::from(memory.confidence.0) / 1000.0,
+        "confidence": f64::from(shaped.confidence.0) / 1000.0,
+        "initial_confidence": f64::from(memory.confidence.0) / 1000.0,
         "project": memory.project.as_ref().map(|p| p.as_str()),
         "session": memory.session.as_ref().map(|s| s.as_str()),
         "subject": memory.subject.as_ref().map(|s| s.as_str()),
@@ -37,10 +38,24 @@ pub fn memory(shaped: &Shaped) -> Map<String, Value> {
         "metadata": metadata(&memory.metadata),
         "flags": shaped.flags,
     });
+    if !shaped.feedback.is_none() {
+        fields["feedback"] = feedback(&shaped.feedback);
+    }
     match fields {
         Value::Object(fields) => fields,
         _ => Map::new(),
     }
+}
+
+pub fn feedback(said: &Feedback) -> Value {
+    let Feedback { useful, irrelevant, outdated, wrong, useful_at } = *said;
+    json!({
+        "useful": useful,
+        "irrelevant": irrelevant,
+        "outdated": outdated,
+        "wrong": wrong,
+        "useful_at": useful_at.map(rfc3339),
+    })
 }
 
 /// A memory with more to say about it.
@@ -83,6 +98,7 @@ pub fn parts(parts: &Parts) -> Value {
         "trust": number(parts.trust),
         "age": number(parts.age),
         "place": number(parts.place),
+        "feedback": number(parts.feedback),
         "terms": terms,
         "reason": parts.reason,
     })

@@ -88,7 +88,8 @@ fn as_text(listed: &Listed, place: &Place, style: &Style, now: Time) -> String {
     let row = |shaped: &Shaped| {
         let memory = &shaped.memory;
         let when = clock::ago(memory.observed_at, now);
-        let mut row = vec![shaped.short_id(), memory.kind.to_string(), memory.trust.to_string(), when];
+        let trust = format!("{} {:.2}", memory.trust, shaped.confidence.as_fraction());
+        let mut row = vec![shaped.short_id(), memory.kind.to_string(), trust, when];
         if *place == Place::Everywhere {
             row.push(memory.project.as_ref().map_or("global", |p| p.as_str()).to_owned());
         }

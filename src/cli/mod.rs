@@ -19,6 +19,7 @@ mod doctor;
 mod edits;
 mod exit;
 mod export;
+mod feedback;
 mod graph;
 mod hook;
 mod import;
@@ -27,6 +28,7 @@ mod json;
 mod list;
 mod log;
 mod logs;
+mod mark;
 mod mcp;
 mod merge;
 mod model;
@@ -34,6 +36,7 @@ mod r#move;
 mod moved;
 mod pick;
 mod process;
+mod profile;
 mod purge;
 mod resolve;
 mod restart;
@@ -112,6 +115,16 @@ enum Command {
     Show(show::Args),
     Correct(correct::Args),
     Purge(purge::Args),
+    Feedback(feedback::Args),
+    /// Keep memories young, and before others of their likes
+    #[command(after_help = "Examples:\n  memoria pin 1a2b3c4d\n  memoria pin 1a2b3c4d 5e6f7a8b --branch idea\n\n\
+        What is pinned does not age, and outlives its session. It is a commit.")]
+    Pin(mark::PinArgs),
+    /// Let memories age again
+    #[command(after_help = "Example:\n  memoria unpin 1a2b3c4d")]
+    Unpin(mark::PinArgs),
+    Expire(mark::ExpireArgs),
+    Profile(profile::Args),
     Branch(branch::Args),
     Checkout(checkout::Args),
     Snapshot(snapshot::Args),
@@ -216,6 +229,11 @@ async fn talk(command: Command, out: &Out) -> Result<Exit> {
         Command::Show(args) => show::run(args, out).await,
         Command::Correct(args) => correct::run(args, out).await,
         Command::Purge(args) => purge::run(args, out).await,
+        Command::Feedback(args) => feedback::run(args, out).await,
+        Command::Pin(args) => mark::pin(args, true, out).await,
+        Command::Unpin(args) => mark::pin(args, false, out).await,
+        Command::Expire(args) => mark::expire(args, out).await,
+        Command::Profile(args) => profile::run(args, out).await,
         Command::Branch(args) => branch::run(args, out).await,
         Command::Checkout(args) => checkout::run(args, out).await,
         Command::Snapshot(args) => snapshot::run(args, out).await,

@@ -5,12 +5,12 @@ use serde_json::json;
 use crate::clock;
 use crate::error::Result;
 use crate::model::{Parts, Relation};
-use crate::wire::message::{Beside, Hit, Request, Response, Retrieve, Retrieved};
+use crate::wire::message::{Beside, Hit, Request, Response, Retrieve, Retrieved, SessionScope, Shaped};
 
 use super::ask::{ask, unexpected};
 use super::exit::Exit;
 use super::terminal::{Out, Paint, Style, one_line, plural};
-use super::what::{Where, Which};
+use super::what::{self, Where, Which};
 use super::{json, text};
 
 /// Find what is known about a question
@@ -29,6 +29,10 @@ pub struct Args {
     max_tokens: Option<u32>,
     #[command(flatten)]
     which: Which,
+    /// What --session means: only (the default) or prefer
+    #[arg(long, value_name = "SCOPE", requires = "session", value_parser = what::scope(),
+        hide_possible_values = true)]
+    session_scope: Option<SessionScope>,
     #[command(flatten)]
     at: Where,
     /// Show how each score came about
@@ -44,8 +48,8 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
         max_tokens: args.max_tokens.unwrap_or(0),
         place: args.which.place(),
         filter: args.which.filter(),
+        session_scope: args.session_scope.unwrap_or(SessionScope::Only),
         explain: args.explain,
-        ..Retrieve::default()
     };
     let Response::Retrieved(found) = ask(Request::Retrieve(request)).await? else { return Err(unexpected()) };
     out.answer(|| as_json(&found), |style| as_text(&found, style, clock::now()))?;
@@ -91,7 +95,7 @@ fn as_text(found: &Retrieved, style: &Style, now: crate::model::Time) -> String 
         out += &style.block(&hit.memory.memory.text, 6);
         out += &around(hit, style);
         if let Some(parts) = &hit.parts {
-            out += &explained(parts, style);
+            out += &explained(parts, &hit.memory, style);
         }
     }
     if found.left_out > 0 {
@@ -115,6 +119,9 @@ fn around(hit: &Hit, style: &Style) -> String {
     let mut lines = Vec::new();
     if hit.is_shortened {
         lines.push(format!("shortened: `memoria show {}` has all of it", hit.memory.short_id()));
+    }
+    if hit.memory.feedback.is_doubted() {
+        lines.push(format!("doubted{}", text::rated(&hit.memory.feedback)));
     }
     if !hit.twins.is_empty() {
         let ids: Vec<String> = hit.twins.iter().map(|id| id.to_string()[..8].to_owned()).collect();
@@ -145,21 +152,24 @@ fn dimmed(lines: &[String], style: &Style) -> String {
     blocks.iter().flat_map(|block| block.lines()).map(|line| format!("{}\n", style.dim(line))).collect()
 }
 
-fn explained(parts: &Parts, style: &Style) -> String {
+fn explained(parts: &Parts, shaped: &Shaped, style: &Style) -> String {
     // No `-0.000`.
     let plus = |number: f32| number.max(0.0);
     let scores = format!(
-        "words {:.3}, meaning {:.3}, neighbours {:.3}, link {:.3}; × trust {:.2} × age {:.2} × place {:.2}",
+        "words {:.3}, meaning {:.3}, neighbours {:.3}, link {:.3}; × trust {:.2} × age {:.2} × place {:.2} \
+         × feedback {:.2}",
         plus(parts.lexical),
         plus(parts.vector),
         plus(parts.neighbours),
         plus(parts.link),
         parts.trust,
         parts.age,
-        parts.place
+        parts.place,
+        parts.feedback
     );
     let terms: Vec<String> = parts.terms.iter().map(|(term, share)| format!("{} {share:.3}", one_line(term))).collect();
-    let mut lines = vec![parts.reason.clone(), scores];
+    let sure = format!("confidence {:.2}{}", shaped.confidence.as_fraction(), text::rated(&shaped.feedback));
+    let mut lines = vec![parts.reason.clone(), scores, sure];
     if !terms.is_empty() {
         lines.push(format!("terms: {}", terms.join(", ")));
     }

@@ -45,13 +45,20 @@ fn as_text(shown: &Shown, style: &Style, now: Time) -> String {
     out += &format!("\n{}\n", style.block(&memory.text, 2));
     let named = |name: &str, value: Option<&str>| (name.to_owned(), value.map(|v| one_line(v).into_owned()));
     let created = clock::local(memory.created_at);
+    let mut trust = format!("{}, confidence {:.2}", memory.trust, shown.memory.confidence.as_fraction());
+    if shown.memory.confidence != memory.confidence {
+        trust += &format!(" ({:.2} at first)", memory.confidence.as_fraction());
+    }
+    let said = text::rated(&shown.memory.feedback);
+    let said = said.strip_prefix("; ");
     let facts = [
         named("id", Some(&memory.id.to_string())),
         named("project", Some(memory.project.as_ref().map_or("global", |p| p.as_str()))),
         named("session", memory.session.as_ref().map(|s| s.as_str())),
         named("subject", memory.subject.as_ref().map(|s| s.as_str())),
         named("origin", Some(&text::origin(memory))),
-        named("trust", Some(&format!("{}, confidence {:.2}", memory.trust, memory.confidence.as_fraction()))),
+        named("trust", Some(&trust)),
+        named("said", said),
         named("created", Some(&created)),
         named("observed", Some(clock::local(memory.observed_at)).filter(|at| *at != created).as_deref()),
         named("expires", memory.expires_at.map(clock::local).as_deref()),

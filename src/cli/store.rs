@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::error::Result;
-use crate::model::{Kind, Name, SessionId, SubjectId, Trust};
+use crate::model::{Kind, Name, SessionId, SubjectId, Time, Trust};
 use crate::wire::message::{Place, Request, Response, Store, Stored};
 
 use super::ask::{ask, unexpected};
@@ -35,6 +35,12 @@ pub struct Args {
     /// Whom or what it is about
     #[arg(long, value_parser = what::subject)]
     subject: Option<SubjectId>,
+    /// When it ends: 3d, 18:00, 2026-12-01
+    #[arg(long, value_name = "WHEN", value_parser = what::until)]
+    expires: Option<Time>,
+    /// Keep it young, and before others of its likes
+    #[arg(long)]
+    pin: bool,
     /// On this branch, in place of the current one
     #[arg(long, value_name = "BRANCH", value_parser = what::name)]
     branch: Option<Name>,
@@ -50,6 +56,8 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
         place: args.project.unwrap_or_default(),
         session: args.session,
         subject: args.subject,
+        expires_at: args.expires,
+        is_pinned: args.pin,
         ..Store::default()
     };
     let Response::Stored(stored) = ask(Request::Store(request)).await? else { return Err(unexpected()) };
@@ -82,7 +90,7 @@ fn as_text(stored: &Stored, style: &Style) -> String {
         format!("Known already as {id}{}: nothing was written.\n", text::on(&stored.branch))
     } else {
         let kind = style.paint(Paint::Cyan, memory.kind.as_str());
-        format!("Stored {id}{}  {kind}  {}  {place}\n", text::on(&stored.branch), memory.trust)
+        format!("Stored {id}{}  {kind}  {}  {place}{}\n", text::on(&stored.branch), memory.trust, text::marks(memory))
     };
     out += &text::masked(&stored.masked, style);
     if !stored.similar.is_empty() {

@@ -1,7 +1,7 @@
 //! How a memory and a commit read on a terminal, in every command that shows them.
 
 use crate::clock;
-use crate::model::{Author, Masked, Memory, Name, Ref, Source, Time};
+use crate::model::{Author, Feedback, Masked, Memory, Name, Ref, Signal, Source, Time};
 use crate::wire::message::{LogEntry, Shaped};
 
 use super::terminal::{Paint, Style, count, one_line};
@@ -73,6 +73,20 @@ pub fn said(shaped: &Shaped) -> String {
 pub fn note(name: &Ref, flags: &[(Name, Vec<String>)]) -> Option<String> {
     let flags = flags.iter().find(|(flagged, _)| *flagged == name.name).map(|(_, flags)| flags.as_slice());
     name.note.as_ref().map(|note| flagged(flags.unwrap_or_default(), note))
+}
+
+/// `  pinned  until 2026-12-01 18:00`; nothing for most.
+pub fn marks(memory: &Memory) -> String {
+    let pinned = if memory.pinned { "  pinned" } else { "" };
+    pinned.to_owned() + &memory.expires_at.map(|at| format!("  until {}", clock::local(at))).unwrap_or_default()
+}
+
+/// `; 2 useful, 1 wrong`; nothing where nobody has said anything.
+pub fn rated(feedback: &Feedback) -> String {
+    let words = Signal::ALL.iter().map(|signal| (feedback.count(*signal), signal));
+    let words: Vec<String> =
+        words.filter(|(count, _)| *count > 0).map(|(count, signal)| format!("{count} {signal}")).collect();
+    if words.is_empty() { String::new() } else { format!("; {}", words.join(", ")) }
 }
 
 /// What was replaced before anything else saw it, as a sentence of its own line.

@@ -4,8 +4,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::model::{Filter, Kind, Name, Page, ProjectId, Rule, SessionId, SubjectId, Time, Trust};
-use crate::wire::message::{Mode, Place, View};
+use crate::model::{Filter, Kind, Name, Page, ProjectId, Rule, SessionId, Signal, SubjectId, Time, Trust};
+use crate::wire::message::{Expiry, Mode, Place, SessionScope, View};
 
 /// The kinds, on lines that fit beside the option.
 pub const KINDS_HELP: &str = "semantic (the default), profile, procedural, working,\nepisodic or tool_result";
@@ -22,6 +22,12 @@ pub struct Which {
     /// Another project; `global`: none, `*`: all
     #[arg(long, value_name = "PROJECT", value_parser = place)]
     pub project: Option<Place>,
+    /// Only those of this session
+    #[arg(long, value_parser = session)]
+    pub session: Option<SessionId>,
+    /// Only those about this subject
+    #[arg(long, value_parser = subject)]
+    pub subject: Option<SubjectId>,
 }
 
 impl Which {
@@ -30,7 +36,8 @@ impl Which {
     }
 
     pub fn filter(&self) -> Filter {
-        Filter { kinds: self.kinds.clone(), tags: self.tags.clone(), ..Filter::default() }
+        let (session, subject) = (self.session.clone(), self.subject.clone());
+        Filter { kinds: self.kinds.clone(), tags: self.tags.clone(), session, subject, ..Filter::default() }
     }
 }
 
@@ -89,6 +96,10 @@ pub fn kinds() -> impl TypedValueParser<Value = Kind> {
     PossibleValuesParser::new(Kind::ALL.iter().map(|kind| kind.as_str())).try_map(|word| word.parse())
 }
 
+pub fn signal() -> impl TypedValueParser<Value = Signal> {
+    PossibleValuesParser::new(Signal::ALL.iter().map(|signal| signal.as_str())).try_map(|word| word.parse())
+}
+
 pub fn trust() -> impl TypedValueParser<Value = Trust> {
     PossibleValuesParser::new(Trust::ALL.iter().map(|trust| trust.as_str())).try_map(|word| word.parse())
 }
@@ -119,6 +130,20 @@ pub fn subject(word: &str) -> Result<SubjectId> {
 
 pub fn when(word: &str) -> Result<Time> {
     clock::parse_when(word, clock::now())
+}
+
+pub fn scope() -> impl TypedValueParser<Value = SessionScope> {
+    let scope = |word: String| if word == "prefer" { SessionScope::Prefer } else { SessionScope::Only };
+    PossibleValuesParser::new(["only", "prefer"]).map(scope)
+}
+
+/// When a memory ends.
+pub fn until(word: &str) -> Result<Time> {
+    clock::parse_until(word, clock::now())
+}
+
+pub fn expiry(word: &str) -> Result<Expiry> {
+    if word == "never" { Ok(Expiry::Never) } else { until(word).map(Expiry::At) }
 }
 
 /// A text from the command line, or from stdin when it is `-`.

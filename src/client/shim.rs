@@ -89,7 +89,8 @@ impl Shim {
                 }
             }
             if ends_at.is_some() && self.in_flight.is_empty() {
-                return self.acknowledge().await;
+                self.acknowledge().await;
+                return self.tell(0, ToDaemon::Goodbye).await;
             }
             let may_read = ends_at.is_none() && self.in_flight.len() < IN_FLIGHT_MAX;
             let went_well = tokio::select! {

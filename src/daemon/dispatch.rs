@@ -24,7 +24,7 @@ use crate::model::{Name, OpId, ProjectId, SessionId, StoreStatus};
 use crate::paths::Paths;
 use crate::service::{Caller, Checkouts, Service, Vectors, follow};
 use crate::wire::message::{
-    EmbeddingStatus, EngineName, Moved, Relocate, Relocated, RelocationStage, Request, Response,
+    EmbeddingStatus, EndSession, EngineName, Moved, Relocate, Relocated, RelocationStage, Request, Response,
 };
 
 /// A store that failed to open is not tried more often than this.
@@ -156,6 +156,10 @@ impl Dispatch {
             Request::Brief(ask) => {
                 service.brief(caller, ask, mcp::briefing).await.map(|briefed| Response::Briefed(Box::new(briefed)))
             }
+            Request::Feedback(ask) => service.rate(caller, ask).await.map(Response::Rated),
+            Request::Mark(ask) => service.mark(caller, ask).await.map(Response::Marked),
+            Request::Profile(ask) => service.profile(caller, ask).await.map(Response::Profiled),
+            Request::EndSession(ask) => service.end_session(caller, ask).await.map(Response::SessionEnded),
             Request::Mcp(_) | Request::Status | Request::Stop(_) | Request::Relocate(_) => {
                 Err(Error::internal("a request of the session's own reached the store"))
             }
@@ -214,6 +218,17 @@ impl Dispatch {
     pub fn acknowledge(&self, ops: Vec<OpId>) {
         if let Store::Open(service, _) = &*self.store.borrow() {
             service.acknowledge(ops);
+        }
+    }
+
+    /// What a session that is over leaves behind goes. Where the store is not open, nothing was left by this daemon's
+    /// sessions, and it is not opened for that.
+    pub async fn end(self: &Arc<Self>, caller: &Caller) {
+        if !matches!(&*self.store.borrow(), Store::Open(..)) {
+            return;
+        }
+        if let Err(error) = self.call(caller, Request::EndSession(EndSession::default())).await {
+            tracing::warn!("working memories of session {} stay until they expire: {error}", caller.session);
         }
     }
 

@@ -190,6 +190,7 @@ impl Session {
                     let why = format!("{} acknowledgements at once, {ACKNOWLEDGED_MAX} are allowed", ops.len());
                     return Err(Error::protocol(why));
                 }
+                ToDaemon::Goodbye => self.see_off(),
                 ToDaemon::Open(_) => return Err(Error::protocol("a session was opened twice")),
             }
         }
@@ -270,6 +271,18 @@ impl Session {
             (given, _) => given.clone(),
         };
         Brief { branch, ..ask }
+    }
+
+    /// The agent is gone for good. Its connection ends with this: what is left to do goes on without it.
+    fn see_off(&self) {
+        let house = Arc::clone(&self.house);
+        let Some(ticket) = house.drain.enter() else { return };
+        let op = OpId { nonce: self.open.nonce, line: u64::MAX };
+        let caller = caller(&self.seat, &self.session, &self.open, op);
+        tokio::spawn(async move {
+            house.dispatch.end(&caller).await;
+            drop(ticket);
+        });
     }
 
     async fn cancel(&mut self, serial: u32) {

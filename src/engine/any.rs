@@ -7,8 +7,8 @@ use super::{At, Engine, Erase, Names};
 use crate::error::Result;
 use crate::model::{
     Applied, Candidates, Check, Commit, CommitEntry, CommitFilter, CommitId, Compacted, Diff, Embedding, Erased,
-    Filled, Filter, Listing, Memory, MemoryId, ModelId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref, Revision,
-    Scan, Space, StoreStatus, Time, Unembedded, Version, VersionId, Walk, Write,
+    Feedback, Filled, Filter, Listing, Memory, MemoryId, ModelId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref,
+    Revision, Scan, Space, StoreStatus, Time, Unembedded, Version, VersionId, Walk, Write,
 };
 
 /// One of the engines that there are.
@@ -58,6 +58,7 @@ impl Engine for Any {
         fn replayed(&self, op: OpId) -> Result<Option<Applied>>;
         fn apply(&self, op: OpId, write: Write) -> Result<Applied>;
         fn read(&self, at: &At, ids: &[MemoryId]) -> Result<Vec<Option<Version>>>;
+        fn feedback(&self, ids: &[MemoryId]) -> Result<Vec<Feedback>>;
         fn versions(&self, ids: &[VersionId]) -> Result<Vec<Option<Memory>>>;
         fn page(&self, at: &At, filter: &Filter, page: Page) -> Result<Listing>;
         fn candidates(&self, at: &At, query: &Query) -> Result<Candidates>;

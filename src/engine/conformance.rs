@@ -11,6 +11,7 @@ macro_rules! holds {
 
 mod branch;
 mod diffs;
+mod feedback;
 mod merges;
 mod names;
 mod plans;
@@ -20,6 +21,7 @@ mod vectors;
 mod writes;
 
 pub use self::diffs::*;
+pub use self::feedback::*;
 pub use self::merges::*;
 pub use self::names::*;
 pub use self::plans::*;
@@ -87,6 +89,9 @@ macro_rules! engine_laws {
             a_plan_says_what_its_application_does,
             a_plan_of_many_changes_is_a_plan_like_any_other,
             an_erased_memory_never_comes_back,
+            feedback_is_counted_once_and_makes_no_commit,
+            feedback_on_what_is_not_there_takes_its_whole_write_with_it,
+            feedback_outlives_a_purge_and_goes_with_an_erasure,
             a_vector_is_found_on_every_branch_that_holds_its_version,
             pending_counts_what_a_branch_holds,
             an_erased_version_has_no_vector,

@@ -15,8 +15,8 @@ use roaring::RoaringBitmap;
 use crate::error::Result;
 use crate::model::{
     Applied, Author, Candidates, Check, Commit, CommitEntry, CommitFilter, CommitId, Compacted, Diff, Embedding,
-    Erased, Filled, Filter, Listing, Memory, MemoryId, ModelId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref,
-    Revision, Scan, Space, StoreStatus, Time, Unembedded, Version, VersionId, Walk, Write,
+    Erased, Feedback, Filled, Filter, Listing, Memory, MemoryId, ModelId, Name, OpId, Page, Pending, Plan, Planned,
+    Query, Ref, Revision, Scan, Space, StoreStatus, Time, Unembedded, Version, VersionId, Walk, Write,
 };
 
 /// A revision, fixed once per request: every read takes it, so that no read is torn.
@@ -66,6 +66,10 @@ pub trait Engine: Send + Sync + 'static {
 
     /// The live versions of these memories at `at`, in the order asked for; `None` where not live or expired.
     fn read(&self, at: &At, ids: &[MemoryId]) -> impl Future<Output = Result<Vec<Option<Version>>>> + Send;
+
+    /// What was said of these memories so far, in the order asked for. It belongs to no state: whoever reads a past one
+    /// does not ask.
+    fn feedback(&self, ids: &[MemoryId]) -> impl Future<Output = Result<Vec<Feedback>>> + Send;
 
     /// Versions by id, live or not, in the order asked for; `None` where unknown or erased.
     fn versions(&self, ids: &[VersionId]) -> impl Future<Output = Result<Vec<Option<Memory>>>> + Send;

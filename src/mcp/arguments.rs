@@ -135,13 +135,22 @@ impl Arguments {
         self.flag(name, &["true"], &["false"])
     }
 
+    /// The same, where not given is a third way.
+    pub fn choice(&mut self, name: &'static str) -> Result<Option<bool>> {
+        self.one_of(name, &["true"], &["false"])
+    }
+
     /// True or false, or one of the words that mean them.
     pub fn flag(&mut self, name: &'static str, yes: &[&str], no: &[&str]) -> Result<bool> {
+        Ok(self.one_of(name, yes, no)?.unwrap_or(false))
+    }
+
+    fn one_of(&mut self, name: &'static str, yes: &[&str], no: &[&str]) -> Result<Option<bool>> {
         match self.take(name) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(flag),
-            Some(Value::String(word)) if yes.contains(&word.as_str()) => Ok(true),
-            Some(Value::String(word)) if no.contains(&word.as_str()) => Ok(false),
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(Value::String(word)) if yes.contains(&word.as_str()) => Ok(Some(true)),
+            Some(Value::String(word)) if no.contains(&word.as_str()) => Ok(Some(false)),
             Some(other) => self.wrong(name, "true or false", &other),
         }
     }

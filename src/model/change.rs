@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::commit::{Author, Verb};
+use super::feedback::Rating;
 use super::id::{CommitId, MemoryId, OpId, VersionId};
 use super::memory::{Memory, Source, Version};
 use super::name::{Name, NameChange, Ref};
@@ -24,6 +25,9 @@ pub struct Write {
     pub safety: Option<Name>,
     /// Applied in order, after the commit.
     pub names: Vec<NameChange>,
+    /// Words on memories, which belong to their ids and to no branch. For one that is not there, or was erased, the
+    /// whole write is `NotFound`.
+    pub ratings: Vec<Rating>,
     /// What becomes of the branch's merge in progress. A commit of that merge ends it by itself.
     pub progress: Progress,
     /// Opaque to the engine: stored with the reply and given back when the operation comes again, so that

@@ -86,6 +86,8 @@ macro_rules! named_enum {
     };
 }
 
+pub(super) use named_enum;
+
 named_enum!(
 /// What sort of knowledge it is; see `research/memoria-features.md` for the existing product's use of them.
 Kind, "kind", {

@@ -4,6 +4,7 @@
 pub mod canon;
 pub mod change;
 pub mod commit;
+pub mod feedback;
 pub mod id;
 pub mod memory;
 pub mod merge;
@@ -19,6 +20,7 @@ pub use change::{
     Plan, Planned, Progress, Resolution, Rule, Selection, Work, Write,
 };
 pub use commit::{Author, Commit, CommitEntry, Verb};
+pub use feedback::{Feedback, Moment, Rating, Signal};
 pub use id::{CommitId, MemoryId, OpId, ProjectId, Salt, SessionId, SubjectId, VersionId};
 pub use memory::{Confidence, Kind, Memory, Origin, PINNED, Source, Trust, Version};
 pub use name::{Name, NameChange, NameKind, Protection, Ref, Revision};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::feedback::Feedback;
 use super::id::{MemoryId, ProjectId, SessionId, SubjectId};
 use super::memory::{Kind, Trust, Version};
 use super::time::Time;
@@ -134,6 +135,8 @@ pub struct Candidates {
 pub struct Candidate {
     pub version: Version,
     pub words: Match,
+    /// What was said of it, where that counts. Engines leave it out: it belongs to no state.
+    pub feedback: Feedback,
     /// Its vector in the query's space, in the engine's eight bits; empty where it has none. Only directions count:
     /// they tell how alike two candidates are.
     pub vector: Vec<i8>,

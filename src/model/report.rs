@@ -116,8 +116,8 @@ pub struct StoreStatus {
     pub unflushed: u32,
 }
 
-/// How a score came about: `sqrt(lexical² + vector² + neighbours² + link²) · trust · age · place`, at most 1. The one
-/// memory that has all the words of the question is put ahead of others, whatever stands around those.
+/// How a score came about: `sqrt(lexical² + vector² + neighbours² + link²) · trust · age · place · feedback`, at most 1.
+/// The one memory that has all the words of the question is put ahead of others, whatever stands around those.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Parts {
     /// The share of the question that the memory's own words answer, 0 to 1.
@@ -136,6 +136,8 @@ pub struct Parts {
     pub terms: Vec<(String, f32)>,
     /// The same in words: "shares `retry limit`; means nearly the same".
     pub reason: String,
+    /// What those who used it said.
+    pub feedback: f32,
 }
 
 /// How a memory that is shown beside a hit stands to it.

@@ -20,7 +20,7 @@ use rank::Judgement;
 use crate::engine::{At, Engine};
 use crate::error::{Error, Result};
 use crate::lexical;
-use crate::model::{Asked, Calibration, Filter, Query, Version};
+use crate::model::{Asked, Calibration, Candidates, Filter, MemoryId, Moment, Query, Version};
 
 /// Candidates that the engine brings at least by words, and by vector, beside the neighbours of the best of them. Each
 /// costs the reading of a memory: recall@10 on LoCoMo is .777 with 30 and with 100 (without those neighbours, .758 with
@@ -70,17 +70,29 @@ pub async fn retrieve(
     let vector = question.meaning.as_ref().map(|meaning| meaning.asked.clone());
     let calibration = question.meaning.as_ref().map(|meaning| meaning.calibration);
     let query = Query { terms, vector, filter, limit: limit(ask.top_k), around: AROUND };
-    let candidates = engine.candidates(at, &query).await?;
+    let candidates = found(engine, at, &query, ask.moment).await?;
     let Query { terms, filter, .. } = query;
     let mut judgement = Judgement::of(&terms, calibration, candidates, ask);
     let mut links = Links::new(&terms);
     while let Some(names) = links.next(&terms, &judgement, ask.top_k) {
         let hop = Query { terms: names, vector: None, filter: filter.clone(), limit: LINKED_MAX, around: 0 };
-        let found = engine.candidates(at, &hop).await?;
-        links.take(&mut judgement, terms.len(), found);
+        let linked = found(engine, at, &hop, ask.moment).await?;
+        links.take(&mut judgement, terms.len(), linked);
     }
     links.finish(&mut judgement);
     Ok(judgement.answer())
+}
+
+/// What an engine finds, with what was said of it where that counts.
+async fn found(engine: &impl Engine, at: &At, query: &Query, moment: Moment) -> Result<Candidates> {
+    let mut candidates = engine.candidates(at, query).await?;
+    if let Moment::Now(_) = moment {
+        let ids: Vec<MemoryId> = candidates.found.iter().map(|found| found.version.memory.id).collect();
+        for (found, feedback) in candidates.found.iter_mut().zip(engine.feedback(&ids).await?) {
+            found.feedback = feedback;
+        }
+    }
+    Ok(candidates)
 }
 
 /// The one memory that a question means; refused when there is none, or when two are about as good.

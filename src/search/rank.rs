@@ -1,7 +1,7 @@
 //! From candidates to an answer. A memory's relevance is the length of what speaks for it: its words, its vector, the
 //! memories around it, a name that it shares with a better hit. Squares let strong evidence of one sort stand beside
-//! weak evidence of another. Priors multiply it within narrow bounds: they settle near-ties and never lift the
-//! irrelevant. It asks no engine.
+//! weak evidence of another. Priors (trust, age, place, what was said of it) multiply it within narrow bounds: they
+//! settle near-ties and never lift the irrelevant. It asks no engine.
 
 use super::budget::{Fit, fit};
 use super::cutoff;
@@ -10,8 +10,7 @@ use super::explain;
 use super::fold::{Said, loses_to};
 use crate::model::text::tokens_of;
 use crate::model::{
-    Calibration, Candidate, Candidates, Match, MemoryId, Parts, ProjectId, Relation, SessionId, Term, Time, Trust,
-    Version,
+    Calibration, Candidate, Candidates, Match, MemoryId, Moment, Parts, ProjectId, Relation, SessionId, Term, Version,
 };
 
 /// What the answer shall be.
@@ -26,8 +25,8 @@ pub struct Ranking {
     pub project: Option<ProjectId>,
     /// Its memories come before equally good ones of other sessions.
     pub session: Option<SessionId>,
-    /// When ages are judged.
-    pub now: Time,
+    /// When ages are judged, and whether what was said of memories counts.
+    pub moment: Moment,
 }
 
 /// An answer, best first.
@@ -53,8 +52,9 @@ pub struct RankedHit {
     pub beside: Vec<(Version, Relation)>,
 }
 
-/// By how much a memory that alone has all the words leads, whatever speaks for others: more than the priors can undo.
-const ALONE_LEAD: f32 = 1.4;
+/// By how much a memory that alone has all the words leads, whatever speaks for others and was said of it: more than
+/// the priors can undo (1.05⁵ over 0.95²).
+const ALONE_LEAD: f32 = 1.42;
 /// The share of the words, by their worth, that are all of them.
 const EXACT: f32 = 0.95;
 /// What a neighbour's own evidence (squared) adds to a memory's, by distance 1 and 2: talk about one thing stays
@@ -67,13 +67,12 @@ const NEIGHBOUR_VECTOR_SHARE: f32 = 0.6;
 const TRUST_REACH: f32 = 0.05;
 const AGE_REACH: f32 = 0.05;
 const PLACE_REACH: f32 = 0.05;
+const FEEDBACK_REACH: f32 = 0.05;
 /// How many hits past the last wanted one are still looked at for twins and contradictions: a fact that has been
 /// replaced must not stay because its successor came one place later.
 const LOOKED_PAST: usize = 8;
 /// And how relevant, as a share of the best hit, what is no hit must be to be held against those that are.
 const RIVAL_SHARE: f32 = 0.4;
-
-const DAY_MS: f32 = 86_400_000.0;
 
 /// Scores, orders and cuts what an engine found. `calibration` is that of the model whose cosines are there.
 pub fn rank(question: &[Term], calibration: Option<Calibration>, candidates: Candidates, ask: &Ranking) -> Ranked {
@@ -118,11 +117,12 @@ struct Priors {
     trust: f32,
     age: f32,
     place: f32,
+    feedback: f32,
 }
 
 impl Priors {
     fn product(&self) -> f32 {
-        self.trust * self.age * self.place
+        self.trust * self.age * self.place * self.feedback
     }
 }
 
@@ -164,8 +164,10 @@ impl<'a> Judgement<'a> {
         let most = all.iter().map(Judged::relevance).fold(0.0, f32::max);
         let mut exact = all.iter_mut().filter(|judged| judged.is_exact);
         if let (Some(only), None) = (exact.next(), exact.next()) {
-            only.lead =
-                if only.relevance() < most { (most * ALONE_LEAD).powi(2) - only.relevance().powi(2) } else { 0.0 };
+            if only.relevance() < most {
+                only.lead = (most * ALONE_LEAD).powi(2) - only.relevance().powi(2);
+                only.priors.feedback = only.priors.feedback.max(1.0);
+            }
         }
         let Some(best) = all.iter().reduce(|a, b| if b.relevance() > a.relevance() { b } else { a }) else {
             return judgement;
@@ -205,12 +207,10 @@ impl<'a> Judgement<'a> {
         let is_of = |ask: bool| if ask { 1.0 + PLACE_REACH } else { 1.0 };
         Priors {
             trust: around_one(memory.confidence.as_fraction(), TRUST_REACH),
-            age: match memory.pinned {
-                true => 1.0 + AGE_REACH,
-                false => around_one(freshness(memory.trust, ask.now.since(memory.observed_at)), AGE_REACH),
-            },
+            age: around_one(memory.freshness(&candidate.feedback, ask.moment.time()), AGE_REACH),
             place: is_of(memory.project.is_some() && memory.project == ask.project)
                 * is_of(memory.session.is_some() && memory.session == ask.session),
+            feedback: 1.0 + FEEDBACK_REACH * candidate.feedback.balance(),
         }
     }
 
@@ -295,6 +295,7 @@ impl Shown {
             place: priors.place,
             terms: Vec::new(),
             reason: String::new(),
+            feedback: priors.feedback,
         };
         Self {
             said: Said::of(&candidate.version.memory.text),
@@ -364,16 +365,4 @@ fn settle(shown: &mut [Shown], next: Shown) -> Option<Shown> {
 /// A fraction to a factor from `1 - reach` to `1 + reach`.
 fn around_one(fraction: f32, reach: f32) -> f32 {
     1.0 + reach * (2.0 * fraction.clamp(0.0, 1.0) - 1.0)
-}
-
-/// What remains of a memory's confidence: half of it after the half-life of its tier (the existing Memoria's
-/// periods, there as e-folding times).
-fn freshness(trust: Trust, age_ms: i64) -> f32 {
-    let half_life_days = match trust {
-        Trust::T1 => 365.0,
-        Trust::T2 => 180.0,
-        Trust::T3 => 60.0,
-        Trust::T4 => 30.0,
-    };
-    (-(age_ms.max(0) as f32) / DAY_MS / half_life_days).exp2()
 }

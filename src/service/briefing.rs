@@ -44,7 +44,7 @@ impl<E: Engine> Service<E> {
         if ask.checked == Checked::Void {
             ask.conversation.iter().for_each(|conversation| self.told.forget(conversation));
             let at = self.head(&branch).await?;
-            return Ok(empty(caller, &Seen { at, name: Some(branch) }));
+            return Ok(empty(caller, &Seen::head(at, branch)));
         }
         let (mut briefed, budget) = match &ask.prompt {
             Some(prompt) => (self.relevant(caller, branch, prompt, ask.budget_tokens).await?, PROMPT_TOKENS),
@@ -76,7 +76,7 @@ impl<E: Engine> Service<E> {
         let question = beginning(prompt.trim(), PROMPT_BYTES_MAX);
         if question.is_empty() {
             let at = self.head(&branch).await?;
-            return Ok(empty(caller, &Seen { at, name: Some(branch) }));
+            return Ok(empty(caller, &Seen::head(at, branch)));
         }
         let view = View { branch: Some(branch), at: None };
         let question = question.to_owned();
@@ -109,7 +109,7 @@ impl<E: Engine> Service<E> {
         checked: Checked,
     ) -> Result<Briefed> {
         let at = self.head(&branch).await?;
-        let mut briefed = empty(caller, &Seen { at: at.clone(), name: Some(branch.clone()) });
+        let mut briefed = empty(caller, &Seen::head(at.clone(), branch.clone()));
         briefed.open_conflicts = self.open_conflicts(&branch, &at).await?;
         let project = caller.project.as_ref();
         // At home there is no project whose rules would hold.

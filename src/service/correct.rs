@@ -1,5 +1,6 @@
 //! `correct`: a memory gets a new state under the same id; what it said before stays in history.
 
+use super::mark::marked;
 use super::memo::Memo;
 use super::retrieve::checked_question;
 use super::{Caller, Service, checked_filter, checked_tags, checked_text};
@@ -7,7 +8,7 @@ use crate::clock;
 use crate::engine::{At, Engine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::flags::flags_of;
-use crate::model::{Applied, Change, Expect, Memory, Outcome, Trust, Verb, Version, VersionId, Work};
+use crate::model::{Applied, Change, Expect, Memory, Moment, Outcome, Trust, Verb, Version, VersionId, Work};
 use crate::search;
 use crate::wire::message::{ClientKind, Correct, Corrected, Target};
 
@@ -45,6 +46,8 @@ impl<E: Engine> Service<E> {
             if let Some(tags) = &tags {
                 memory.tags.clone_from(tags);
             }
+            let now = memory.observed_at;
+            marked(&mut memory, &ask.marks, now)?;
             let mut write = self.write(caller, branch.clone(), Verb::Correct, memory.observed_at);
             write.note.clone_from(&note);
             write.work = Work::Changes(vec![Change::Replace { memory, expect: Expect::Version(before.id) }]);
@@ -62,7 +65,7 @@ impl<E: Engine> Service<E> {
             Target::Id(id) => self.live(at, id).await,
             Target::Question { question, place, filter, session_scope } => {
                 let mut filter = checked_filter(caller, place.clone(), filter.clone())?;
-                let ranking = self.ranking(caller, &mut filter, *session_scope);
+                let ranking = self.ranking(caller, &mut filter, *session_scope, Moment::Now(at.as_of));
                 {
                     let text = checked_question(question)?;
                     let (meaning, _) = self.vectors.meaning(text, &self.config()).await;

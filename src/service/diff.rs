@@ -3,7 +3,7 @@
 use super::{Caller, Service, checked_filter, page_of};
 use crate::engine::{At, Engine};
 use crate::error::Result;
-use crate::model::{Difference, Filter, MemoryId, Version, VersionId};
+use crate::model::{Difference, Feedback, Filter, MemoryId, Version, VersionId};
 use crate::search;
 use crate::wire::limits;
 use crate::wire::message::{Alike, Changed, Diff, Diffed, Lookalikes, Similar};
@@ -33,7 +33,7 @@ impl<E: Engine> Service<E> {
     async fn side(&self, revision: Option<String>, branch: &crate::model::Name) -> Result<super::revision::Seen> {
         match revision {
             Some(text) => self.revision(&text, branch).await,
-            None => Ok(super::revision::Seen { at: self.head(branch).await?, name: Some(branch.clone()) }),
+            None => self.present(branch).await,
         }
     }
 
@@ -61,7 +61,13 @@ impl<E: Engine> Service<E> {
         let short_lens = self.engine.short_lens(&ids).await?;
         let mut out = Vec::with_capacity(fit);
         for ((id, before, after), short_len) in pairs.into_iter().take(fit).zip(short_lens) {
-            let shaped = |version: Option<Version>| version.map(|version| super::shaped(version, short_len));
+            // Of a change only what was written counts: neither age nor what was said of it since.
+            let shaped = |version: Option<Version>| {
+                version.map(|version| {
+                    let at = version.memory.observed_at;
+                    super::shaped(version, short_len, Feedback::default(), at)
+                })
+            };
             out.push(Changed { id, short_len, before: shaped(before), after: shaped(after) });
         }
         Ok(out)

@@ -10,6 +10,7 @@ impl<E: Engine> Service<E> {
         let filter = checked_filter(caller, ask.place, ask.filter)?;
         let seen = self.seen(caller, ask.view).await?;
         let listing = self.engine.page(&seen.at, &filter, page_of(ask.page)).await?;
-        Ok(Listed { point: seen.point(), memories: self.shape(fitting(listing.memories)).await?, total: listing.total })
+        let memories = self.shape_at(fitting(listing.memories), seen.moment).await?;
+        Ok(Listed { point: seen.point(), memories, total: listing.total })
     }
 }

@@ -7,20 +7,24 @@ mod briefing;
 mod checkouts;
 mod correct;
 mod diff;
+mod feedback;
 mod list;
 mod log;
 mod looks;
+mod mark;
 mod masking;
 mod memo;
 mod merge;
 mod models;
 mod moved;
 mod pick;
+mod profile;
 mod purge;
 mod relocate;
 mod retrieve;
 mod revision;
 mod rollback;
+mod session;
 mod show;
 mod snapshot;
 mod store;
@@ -40,8 +44,8 @@ use crate::engine::{At, Engine};
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::model::{
-    Author, Filter, Masked, Memory, MemoryId, Name, OpId, Origin, Page, ProjectId, Ref, Scope, SessionId, Source,
-    StoreStatus, Version,
+    Author, Feedback, Filter, Masked, Memory, MemoryId, Moment, Name, OpId, Origin, Page, ProjectId, Ref, Scope,
+    SessionId, Source, StoreStatus, Time, Version,
 };
 use crate::wire::limits;
 use crate::wire::message::{ClientKind, Place, Shaped, Verified};
@@ -148,10 +152,20 @@ impl<E: Engine> Service<E> {
         self.config.borrow().clone()
     }
 
+    /// Memories as they are shown now.
     async fn shape(&self, versions: Vec<Version>) -> Result<Vec<Shaped>> {
+        self.shape_at(versions, Moment::Now(clock::now())).await
+    }
+
+    async fn shape_at(&self, versions: Vec<Version>, moment: Moment) -> Result<Vec<Shaped>> {
         let ids: Vec<MemoryId> = versions.iter().map(|version| version.memory.id).collect();
         let short_lens = self.engine.short_lens(&ids).await?;
-        Ok(versions.into_iter().zip(short_lens).map(|(version, short_len)| shaped(version, short_len)).collect())
+        let feedback = match moment {
+            Moment::Now(_) => self.engine.feedback(&ids).await?,
+            Moment::Past(_) => vec![Feedback::default(); ids.len()],
+        };
+        let each = versions.into_iter().zip(short_lens).zip(feedback);
+        Ok(each.map(|((version, short_len), feedback)| shaped(version, short_len, feedback, moment.time())).collect())
     }
 
     /// The live version of a memory named by id or prefix.
@@ -170,8 +184,15 @@ impl<E: Engine> Service<E> {
 }
 
 /// A memory as it is shown.
-fn shaped(version: Version, short_len: u8) -> Shaped {
-    Shaped { flags: guard::flags::flags_of(&version.memory), memory: version.memory, version: version.id, short_len }
+fn shaped(version: Version, short_len: u8, feedback: Feedback, at: Time) -> Shaped {
+    Shaped {
+        flags: guard::flags::flags_of(&version.memory),
+        confidence: version.memory.confidence_at(&feedback, at),
+        memory: version.memory,
+        version: version.id,
+        short_len,
+        feedback,
+    }
 }
 
 /// Those names whose descriptions have flags.

@@ -89,9 +89,9 @@ impl<E: Engine> Service<E> {
     }
 
     /// An unknown id is reported and the others go; an ambiguous one stops everything, since it may be a slip.
-    async fn named(&self, prefixes: Vec<String>, missing: &mut Vec<String>) -> Result<Vec<MemoryId>> {
+    pub(super) async fn named(&self, prefixes: Vec<String>, missing: &mut Vec<String>) -> Result<Vec<MemoryId>> {
         if prefixes.is_empty() || prefixes.len() > limits::IDS_MAX {
-            return Err(Error::invalid(format!("name 1 to {} memories to purge", limits::IDS_MAX)));
+            return Err(Error::invalid(format!("name 1 to {} memories", limits::IDS_MAX)));
         }
         let mut ids = Vec::with_capacity(prefixes.len());
         for prefix in prefixes {

@@ -1,10 +1,9 @@
 //! `retrieve`: a question in plain words, answered by the memories that are relevant, or by none.
 
 use super::{Caller, Service, checked_filter, excerpt};
-use crate::clock;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::model::{Filter, Relation, Version};
+use crate::model::{Filter, Moment, Relation, Version};
 use crate::search::{self, Question, Ranking};
 use crate::wire::limits;
 use crate::wire::message::{Beside, Hit, Retrieve, Retrieved, SessionScope, Shaped};
@@ -17,12 +16,12 @@ impl<E: Engine> Service<E> {
     pub async fn retrieve(&self, caller: &Caller, ask: Retrieve) -> Result<Retrieved> {
         let text = checked_question(&ask.question)?;
         let mut filter = checked_filter(caller, ask.place, ask.filter)?;
-        let mut ranking = self.ranking(caller, &mut filter, ask.session_scope);
+        let seen = self.seen(caller, ask.view).await?;
+        let mut ranking = self.ranking(caller, &mut filter, ask.session_scope, seen.moment);
         if ask.top_k > 0 {
             ranking.top_k = ask.top_k.min(limits::RESULTS_MAX) as usize;
         }
         ranking.max_tokens = ask.max_tokens;
-        let seen = self.seen(caller, ask.view).await?;
         let (meaning, notice) = self.vectors.meaning(text, &self.config()).await;
         let lexical_only = meaning.is_none();
         let question = Question { text, meaning };
@@ -41,7 +40,7 @@ impl<E: Engine> Service<E> {
             versions.push(hit.version);
             versions.extend(beside);
         }
-        let mut shaped = self.shape(versions).await?.into_iter();
+        let mut shaped = self.shape_at(versions, seen.moment).await?.into_iter();
         let mut hits = Vec::with_capacity(rest.len());
         for (score, parts, is_shortened, twins, relations) in rest {
             let Some(memory) = shaped.next() else { break };
@@ -55,7 +54,7 @@ impl<E: Engine> Service<E> {
 
     /// How answers to this caller are ranked, before the request's own wishes. A session that is merely
     /// preferred leaves the filter.
-    pub(super) fn ranking(&self, caller: &Caller, filter: &mut Filter, scope: SessionScope) -> Ranking {
+    pub(super) fn ranking(&self, caller: &Caller, filter: &mut Filter, scope: SessionScope, moment: Moment) -> Ranking {
         let config = self.config();
         let session = match scope {
             SessionScope::Prefer => filter.session.take(),
@@ -67,7 +66,7 @@ impl<E: Engine> Service<E> {
             min_score: config.search.min_score as f32,
             project: caller.project.clone(),
             session: session.or_else(|| Some(caller.session.clone())),
-            now: clock::now(),
+            moment,
         }
     }
 }

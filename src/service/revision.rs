@@ -4,7 +4,7 @@ use super::{Caller, Service};
 use crate::clock;
 use crate::engine::{At, Engine};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Name, Revision, Time};
+use crate::model::{Moment, Name, Revision, Time};
 use crate::wire::message::{Point, View};
 
 /// A commit's prefix, in hex digits.
@@ -17,9 +17,21 @@ pub(super) struct Seen {
     pub at: At,
     /// The branch or the snapshot that was named or meant.
     pub name: Option<Name>,
+    pub moment: Moment,
 }
 
 impl Seen {
+    /// A branch as it is now.
+    pub(super) fn head(at: At, branch: Name) -> Self {
+        Self { moment: Moment::Now(at.as_of), at, name: Some(branch) }
+    }
+
+    /// What a revision was resolved to at `now`, which is the time of a branch's head.
+    fn of(at: At, name: Option<Name>, now: Time) -> Self {
+        let moment = if at.as_of < now { Moment::Past(at.as_of) } else { Moment::Now(at.as_of) };
+        Self { at, name, moment }
+    }
+
     pub(super) fn point(&self) -> Point {
         Point { commit: self.at.commit, name: self.name.clone(), at: self.at.as_of, live: self.at.live }
     }
@@ -47,9 +59,14 @@ impl<E: Engine> Service<E> {
     pub(super) async fn seen(&self, caller: &Caller, view: View) -> Result<Seen> {
         let branch = self.branch(caller, view.branch);
         match view.at {
-            None => Ok(Seen { at: self.head(&branch).await?, name: Some(branch) }),
+            None => self.present(&branch).await,
             Some(text) => self.revision(&text, &branch).await,
         }
+    }
+
+    /// The head of a branch, as something that is looked at.
+    pub(super) async fn present(&self, branch: &Name) -> Result<Seen> {
+        Ok(Seen::head(self.head(branch).await?, branch.clone()))
     }
 
     /// A name, else `NAME@TIME`, else a time on `branch`, else a commit's id or prefix.
@@ -57,7 +74,7 @@ impl<E: Engine> Service<E> {
         let (text, now) = (text.trim(), clock::now());
         if let Ok(name) = text.parse::<Name>() {
             match self.engine.resolve(&Revision::Name(name.clone()), now).await {
-                Ok(at) => return Ok(Seen { at, name: Some(name) }),
+                Ok(at) => return Ok(Seen::of(at, Some(name), now)),
                 Err(error) if error.kind == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -72,7 +89,7 @@ impl<E: Engine> Service<E> {
         }
         if is_commit(text) {
             let at = self.engine.resolve(&Revision::Commit(text.to_lowercase()), now).await?;
-            return Ok(Seen { at, name: None });
+            return Ok(Seen::of(at, None, now));
         }
         let shown: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
         Err(Error::not_found(format!(
@@ -83,7 +100,7 @@ impl<E: Engine> Service<E> {
 
     async fn at_time(&self, branch: Name, time: Time, now: Time) -> Result<Seen> {
         let at = self.engine.resolve(&Revision::At(branch, time), now).await?;
-        Ok(Seen { at, name: None })
+        Ok(Seen::of(at, None, now))
     }
 }
 

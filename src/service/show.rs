@@ -1,6 +1,7 @@
 //! `show`: one memory, live or gone, with every state that it ever had.
 
 use super::log::entry;
+use super::revision::Seen;
 use super::{Caller, Service};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ use crate::wire::message::{Past, Show, Shown};
 
 impl<E: Engine> Service<E> {
     pub async fn show(&self, caller: &Caller, ask: Show) -> Result<Shown> {
-        let at = self.seen(caller, ask.view).await?.at;
+        let Seen { at, moment, .. } = self.seen(caller, ask.view).await?;
         let id = self.engine.find(&ask.id).await?;
         let live = self.engine.read(&at, &[id]).await?.into_iter().next().flatten();
         let filter = CommitFilter { memory: Some(id), ..CommitFilter::default() };
@@ -22,7 +23,7 @@ impl<E: Engine> Service<E> {
         let version = live.or(newest).ok_or_else(|| {
             Error::not_found(format!("memory {} has been erased: only its place in history is left", ask.id))
         })?;
-        let memory = self.shape(vec![version]).await?.pop();
+        let memory = self.shape_at(vec![version], moment).await?.pop();
         let memory = memory.ok_or_else(|| Error::internal("a memory could not be shaped"))?;
         Ok(Shown { memory, is_live, history, history_total })
     }

@@ -115,6 +115,7 @@ impl<E: Engine> Service<E> {
             names: Vec::new(),
             progress: crate::model::Progress::Keep,
             memo: Vec::new(),
+            ratings: Vec::new(),
             acknowledged: Vec::new(),
         }
     }

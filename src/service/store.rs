@@ -1,5 +1,6 @@
 //! `store`: a text becomes a memory, unless equal text is one already.
 
+use super::mark::marked;
 use super::memo::Memo;
 use super::{Caller, Service, checked_metadata, checked_tags, checked_text};
 use crate::clock;
@@ -10,7 +11,7 @@ use crate::model::{
     SubjectId, Trust, Verb, Version, VersionId, Work,
 };
 use crate::search;
-use crate::wire::message::{Place, Similar, Store, Stored};
+use crate::wire::message::{Expiry, Marks, Place, Similar, Store, Stored};
 
 impl<E: Engine> Service<E> {
     /// Durable once it returns `Ok`. Equal text in the same project, of the same kind and subject, is one memory.
@@ -45,7 +46,8 @@ impl<E: Engine> Service<E> {
         let origin = caller.origin(ask.source);
         let trust = trust_of(&origin, kind, ask.trust)?;
         let now = clock::now();
-        Ok(Memory {
+        let expiry = ask.expires_at.map_or(Expiry::Keep, Expiry::At);
+        let mut memory = Memory {
             id: MemoryId::random(),
             kind,
             text,
@@ -61,7 +63,9 @@ impl<E: Engine> Service<E> {
             expires_at: None,
             pinned: false,
             metadata,
-        })
+        };
+        marked(&mut memory, &Marks { pinned: Some(ask.is_pinned), expiry }, now)?;
+        Ok(memory)
     }
 
     /// The answer, the same for the first time and for a replay.

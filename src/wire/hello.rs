@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 
 /// Sides with different majors do not understand each other.
 pub const MAJOR: u16 = 1;
-/// 0: the first; 1: version control; 2: meaning; 3: MatrixOne; 4: every agent set up. A side speaks the smaller of the two minors.
+/// 0: the first; 1: version control; 2: meaning; 3: MatrixOne; 4: every agent set up. A side speaks the smaller of the
+/// two minors.
 pub const MINOR: u16 = 4;
 
 const MAGIC: [u8; 8] = *b"\x8dMEMORIA";

@@ -1,8 +1,9 @@
 //! The messages: what a client may ask of the daemon and what it answers. Read this file to know the daemon;
-//! `memories`, `versions`, `models`, `relocation` and `briefing` say what belongs to each question.
+//! `memories`, `marks`, `versions`, `models`, `relocation` and `briefing` say what belongs to each question.
 //! Variants are numbered by their order on the wire: only append, and raise the minor version in `hello.rs`.
 
 mod briefing;
+mod marks;
 mod memories;
 mod models;
 mod relocation;
@@ -11,6 +12,7 @@ mod versions;
 use serde::{Deserialize, Serialize};
 
 pub use self::briefing::*;
+pub use self::marks::*;
 pub use self::memories::*;
 pub use self::models::*;
 pub use self::relocation::*;
@@ -34,6 +36,8 @@ pub enum ToDaemon {
     Cancel(u32),
     /// These operations' replies have arrived where they were meant to: forget them.
     Acknowledge(Vec<OpId>),
+    /// The agent's input has ended, so the session is over for good, and not merely its connection.
+    Goodbye,
 }
 
 /// From the daemon. A reply larger than a frame continues over several (`frame.rs` joins them).
@@ -117,6 +121,10 @@ pub enum Request {
     Model(Model),
     Relocate(Relocate),
     Brief(Brief),
+    Feedback(Rate),
+    Mark(Mark),
+    Profile(Profile),
+    EndSession(EndSession),
 }
 
 impl Request {
@@ -137,7 +145,10 @@ impl Request {
             | Self::Revert(_)
             | Self::Undo(_)
             | Self::Import(_)
-            | Self::Upkeep(_) => true,
+            | Self::Upkeep(_)
+            | Self::Feedback(_)
+            | Self::Mark(_)
+            | Self::EndSession(_) => true,
             Self::Mcp(_)
             | Self::Retrieve(_)
             | Self::List(_)
@@ -152,7 +163,8 @@ impl Request {
             | Self::Export(_)
             | Self::Model(_)
             | Self::Relocate(_)
-            | Self::Brief(_) => false,
+            | Self::Brief(_)
+            | Self::Profile(_) => false,
         }
     }
 }
@@ -205,6 +217,10 @@ pub enum Response {
     ModelTested(Tested),
     Relocated(Relocated),
     Briefed(Box<Briefed>),
+    Rated(Rated),
+    Marked(Marked),
+    Profiled(Profiled),
+    SessionEnded(SessionEnded),
 }
 
 /// What the shim does with the line it just sent.

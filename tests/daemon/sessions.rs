@@ -6,7 +6,7 @@ use std::sync::Barrier;
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Home, stored};
+use crate::support::{Agent, Home, eventually, stored};
 
 const AGENTS: usize = 32;
 const BRANCHES: usize = 4;
@@ -55,4 +55,37 @@ fn thirty_two_agents_on_four_branches_each_write_where_they_are() {
         assert_eq!(texts(&format!("branch{n}")), own.flat_map(wrote).collect(), "on branch {n}");
     }
     assert!(texts("main").is_empty(), "nobody wrote on main");
+}
+
+#[test]
+fn working_memories_leave_with_their_agent_and_stay_through_a_restart_of_the_daemon() {
+    let home = Home::new();
+    let mut agent = Agent::introduced(&home, "worker");
+    let working = json!({"content": "Look at the parser next", "memory_type": "working"});
+    let stored = agent.call("memory_store", working);
+    assert!(stored["memory"]["expires_at"].is_string(), "a killed agent says no goodbye: {stored}");
+    agent.call(
+        "memory_store",
+        json!({"content": "Half of the migration is done", "memory_type": "working", "pinned": true}),
+    );
+    agent.call("memory_store", json!({"content": "The parser is by hand"}));
+    let texts = || {
+        let listed = home.json(&["list", "--project", "*"]);
+        let memories = listed["memories"].as_array().unwrap().iter();
+        let mut texts: Vec<String> = memories.map(|memory| memory["text"].as_str().unwrap().to_owned()).collect();
+        texts.sort();
+        texts
+    };
+    home.kill_9();
+    home.await_no_daemon();
+    agent.call("memory_list", json!({}));
+    assert_eq!(texts().len(), 3, "a restart of the daemon is no end of a session");
+    agent.leave();
+    eventually("the working memory has left", || texts() == ["Half of the migration is done", "The parser is by hand"]);
+    let log = home.json(&["log"]);
+    let last = &log["commits"][0];
+    assert!(last["note"].as_str().unwrap().ends_with("is over"), "{last}");
+    let commit = last["id"].as_str().unwrap();
+    assert!(home.run(&["revert", commit]).status.success());
+    assert_eq!(texts().len(), 3, "it can be taken back");
 }

@@ -48,6 +48,8 @@ fn a_copy_is_the_same_store_and_goes_on_as_the_first_would() {
         for at in [&engine, &copy] {
             correct(at, "main", &few[4], "both go on").await;
         }
+        let rated = copy.feedback(&[few[3].id, few[4].id]).await.unwrap();
+        assert_eq!((rated[0].is_none(), rated[1].useful, rated[1].wrong), (true, 1, 1), "what was said came along");
         assert_eq!(copy.pending(&Name::main()).await.unwrap(), engine.pending(&Name::main()).await.unwrap());
         let state = async |of: &Embedded| of.resolve(&Revision::Name(Name::main()), clock::now()).await.unwrap().state;
         assert_eq!(state(&copy).await, state(&engine).await, "the next version has the same number in both");

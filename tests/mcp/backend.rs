@@ -60,7 +60,8 @@ pub fn memory(text: &str) -> Memory {
 }
 
 pub fn shaped(memory: Memory) -> Shaped {
-    Shaped { memory, version: VersionId([7; 32]), short_len: 8, flags: Vec::new() }
+    let (confidence, feedback) = (memory.confidence, Default::default());
+    Shaped { memory, version: VersionId([7; 32]), short_len: 8, flags: Vec::new(), confidence, feedback }
 }
 
 /// Counts a call that was given up before it was done.
@@ -176,6 +177,8 @@ impl Fake {
             Request::Branch(_) | Request::Checkout(_) => Ok(Response::Branches(samples::branches())),
             Request::Snapshot(_) => Ok(Response::Snapshots(samples::snapshots())),
             Request::Diff(_) => Ok(Response::Diffed(Box::new(samples::diffed()))),
+            Request::Profile(_) => Ok(Response::Profiled(samples::profiled())),
+            Request::Feedback(_) => Ok(Response::Rated(samples::rated())),
             Request::Log(_) => Ok(Response::Logged(samples::logged())),
             Request::Blame(_) => Ok(Response::Blamed(Box::new(samples::blamed()))),
             Request::Merge(_)

@@ -341,3 +341,20 @@ async fn histories_say_who_when_and_why() {
         + "\nand 1 older ones: memory_log with memory_id 01010101 lists them.";
     assert_eq!(text(&blamed), expected);
 }
+
+#[tokio::test]
+async fn feedback_counts_and_says_what_to_do_about_what_no_longer_holds() {
+    let wrong = json!({"memory_id": "01010101", "signal": "wrong"});
+    let result = reply("memory_feedback", wrong, Response::Rated(samples::rated())).await;
+    assert_eq!(
+        text(&result),
+        "Noted that memory 01010101 was wrong. So far: 2 useful, 0 irrelevant, 0 outdated, 3 wrong.\n\
+         It still stands: memory_correct it with what holds now (memory_id 01010101), or memory_purge it if nothing \
+         does."
+    );
+    let counts = json!({"useful": 2, "irrelevant": 0, "outdated": 0, "wrong": 3, "useful_at": null});
+    assert_eq!(result["structuredContent"]["feedback"], counts);
+    let useful = memoria::wire::message::Rated { signal: memoria::model::Signal::Useful, ..samples::rated() };
+    let result = reply("memory_feedback", json!({"memory_id": "0", "signal": "useful"}), Response::Rated(useful)).await;
+    assert!(!text(&result).contains('\n'), "{}", text(&result));
+}

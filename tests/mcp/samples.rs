@@ -2,12 +2,12 @@
 //! letter by letter.
 
 use memoria::model::{
-    Author, CommitId, Counts, Memory, MemoryId, Merged, Name, NameKind, ProjectId, Protection, Ref, SessionId, Time,
-    Trust,
+    Author, CommitId, Counts, Feedback, Memory, MemoryId, Merged, Name, NameKind, ProjectId, Protection, Ref,
+    SessionId, Signal, SubjectId, Time, Trust,
 };
 use memoria::wire::message::{
-    Alike, Blamed, Branches, Changed, Conflicted, Diffed, LogEntry, Logged, Mode, Moved, Past, Point, Shaped, Similar,
-    SnapshotEntry, Snapshots,
+    Alike, Blamed, Branches, Changed, Conflicted, Diffed, LogEntry, Logged, Mode, Moved, Past, Point, Profiled, Rated,
+    Shaped, Similar, SnapshotEntry, Snapshots,
 };
 
 use crate::backend::{memory, point, shaped};
@@ -18,6 +18,17 @@ pub fn name(text: &str) -> Name {
 
 pub fn fixed(number: u8, text: &str) -> Memory {
     Memory { id: MemoryId([number; 16]), ..memory(text) }
+}
+
+pub fn rated() -> Rated {
+    let feedback = Feedback { useful: 2, wrong: 3, ..Feedback::default() };
+    Rated { id: MemoryId([1; 16]), short_len: 8, signal: Signal::Wrong, feedback }
+}
+
+pub fn profiled() -> Profiled {
+    let others = vec![(SubjectId::new("ann").ok(), 2), (None, 1)];
+    let memories = vec![shaped(fixed(1, "prefers small commits"))];
+    Profiled { point: point(), subject: SubjectId::new("bob").ok(), memories, total: 3, others }
 }
 
 pub fn side(number: u8, text: &str) -> Option<Shaped> {

@@ -31,6 +31,8 @@ fn all() -> Vec<(&'static str, Value, Response)> {
         ("memory_revert", json!({"commit": "aaaaaaaa"}), moved(samples::rolled_back())),
         ("memory_undo", json!({}), moved(samples::rolled_back())),
         ("memory_redo", json!({}), moved(samples::moved())),
+        ("memory_profile", json!({}), Response::Profiled(samples::profiled())),
+        ("memory_feedback", json!({"memory_id": "a", "signal": "wrong"}), Response::Rated(samples::rated())),
         ("memory_log", json!({}), Response::Logged(samples::logged())),
         ("memory_blame", json!({"memory_id": "a"}), Response::Blamed(Box::new(samples::blamed()))),
     ]

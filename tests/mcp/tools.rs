@@ -42,17 +42,19 @@ fn complete(tool: &str) -> Value {
         "memory_pick" => json!({"source": "x1", "ids": ["abcdef01"]}),
         "memory_snapshot_delete" => json!({"prefix": "x1"}),
         "memory_blame" => json!({"memory_id": "abcdef01"}),
+        "memory_feedback" => json!({"memory_id": "abcdef01", "signal": "useful"}),
         "memory_revert" => json!({"commit": "abcdef01"}),
         _ => json!({}),
     }
 }
 
-const CORE: [&str; 11] = [
+const CORE: [&str; 12] = [
     "memory_store",
     "memory_retrieve",
     "memory_list",
     "memory_correct",
     "memory_purge",
+    "memory_feedback",
     "memory_snapshot",
     "memory_branch",
     "memory_checkout",
@@ -60,7 +62,8 @@ const CORE: [&str; 11] = [
     "memory_merge",
     "memory_rollback",
 ];
-const MORE: [&str; 12] = [
+const MORE: [&str; 13] = [
+    "memory_profile",
     "memory_snapshots",
     "memory_snapshot_delete",
     "memory_branches",
@@ -74,7 +77,8 @@ const MORE: [&str; 12] = [
     "memory_revert",
     "memory_resolve",
 ];
-const READS: [&str; 7] = [
+const READS: [&str; 8] = [
+    "memory_profile",
     "memory_retrieve",
     "memory_list",
     "memory_diff",
@@ -96,7 +100,7 @@ async fn the_profile_says_which_tools_are_listed_and_every_tool_answers() {
         assert_eq!(agent.call(tool, complete(tool)).await["isError"], false, "{tool}");
     }
     assert_eq!(names(&listed(&agent).await), [&CORE[..], &MORE[..]].concat());
-    let unknown = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "memory_feedback"}});
+    let unknown = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "memory_observe"}});
     let unknown = agent.ask(unknown).await;
     assert_eq!(unknown["error"]["code"], -32602);
     let sentence = unknown["error"]["message"].as_str().unwrap();

@@ -1,7 +1,7 @@
 //! What becomes of candidates: order, folding, what stands beside a hit, budget, and why.
 
 use memoria::model::text::tokens_of;
-use memoria::model::{Confidence, Memory, ProjectId, Relation, Time, Trust};
+use memoria::model::{Confidence, Feedback, Memory, ProjectId, Relation, Time, Trust};
 use memoria::search::{Ranking, rank};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -10,8 +10,8 @@ use crate::notebook::{Halves, NOW, Notebook, memory, wanting};
 use crate::support;
 
 const DAY_MS: i64 = 86_400_000;
-/// The priors' reach, all of them together: (1.05⁴) / (0.95²).
-const PRIORS_RATIO: f32 = 1.35;
+/// The priors' reach, all of them together: (1.05⁵) / (0.95³).
+const PRIORS_RATIO: f32 = 1.49;
 
 fn aged(number: usize, text: &str, days: i64) -> Memory {
     Memory { observed_at: Time(NOW.0 - days * DAY_MS), ..memory(number, text) }
@@ -119,8 +119,33 @@ fn the_reason_names_the_shared_words_as_the_memory_spells_them() {
     assert_eq!(hit.parts.reason, "shares `limits retry`");
     let parts = &hit.parts;
     let sum = parts.lexical.powi(2) + parts.vector.powi(2) + parts.neighbours.powi(2) + parts.link.powi(2);
-    let score = sum.sqrt() * parts.trust * parts.age * parts.place;
+    let score = sum.sqrt() * parts.trust * parts.age * parts.place * parts.feedback;
     assert!((hit.score - score.min(1.0)).abs() < 1e-6, "{hit:?}");
+}
+
+#[test]
+fn of_two_that_answer_alike_the_one_that_was_of_use_comes_first() {
+    let alike = ["The uploader retries five times", "The downloader retries four times"];
+    let mut notebook = Notebook::texts(&alike);
+    let silent = notebook.ask("how often are things retried?", Halves::Words, 5);
+    for (first, last) in [(0, 1), (1, 0)] {
+        notebook.feedback[first] = Feedback { useful: 3, useful_at: Some(NOW), ..Feedback::default() };
+        notebook.feedback[last] = Feedback { wrong: 1, ..Feedback::default() };
+        assert_eq!(notebook.ask("how often are things retried?", Halves::Words, 5), [first, last], "{silent:?}");
+    }
+}
+
+#[test]
+fn use_makes_an_old_memory_as_good_as_a_new_one() {
+    let mut notebook = Notebook::of(vec![
+        aged(0, "The uploader retries five times", 300),
+        aged(1, "The downloader retries four times", 0),
+    ]);
+    assert_eq!(notebook.ask("how often are things retried?", Halves::Words, 5), [1, 0]);
+    notebook.feedback[0] = Feedback { useful: 1, useful_at: Some(NOW), ..Feedback::default() };
+    let hits = notebook.ranked("how often are things retried?", Halves::Words, &wanting(5)).hits;
+    assert_eq!(hits[0].version.memory.id, notebook.memories[0].id);
+    assert_eq!(hits[0].parts.age, hits[1].parts.age);
 }
 
 /// Texts of a few words that repeat, with everything that a prior looks at.
@@ -182,6 +207,34 @@ proptest! {
             // What took the place of an older memory stands where that one stood.
             if above.beside.is_empty() && below.beside.is_empty() {
                 prop_assert!(relevance(below) <= PRIORS_RATIO * relevance(above), "{above:?} above {below:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_said_of_memories_settles_near_ties_and_lifts_nothing_irrelevant(
+        memories in memories(), said in prop::collection::vec((0u32..50, 0u32..50, 0u32..50, 0u32..50), 25)
+    ) {
+        let silent = Notebook::of(memories);
+        let mut notebook = Notebook::of(silent.memories.clone());
+        for (feedback, said) in notebook.feedback.iter_mut().zip(said) {
+            let (useful, irrelevant, outdated, wrong) = said;
+            *feedback = Feedback { useful, irrelevant, outdated, wrong, useful_at: None };
+        }
+        let (before, after) = (silent.ask(QUESTION, Halves::Both, 25), notebook.ask(QUESTION, Halves::Both, 25));
+        let sorted = |mut all: Vec<usize>| { all.sort_unstable(); all };
+        let ranked = notebook.ranked(QUESTION, Halves::Both, &wanting(25));
+        if ranked.hits.iter().all(|hit| hit.twins.is_empty() && hit.beside.is_empty()) {
+            prop_assert_eq!(sorted(before), sorted(after), "who answers is not up to what was said");
+        }
+        for hit in &ranked.hits {
+            prop_assert!((0.95..=1.05).contains(&hit.parts.feedback), "{:?}", hit.parts);
+        }
+        for (above, below) in ranked.hits.iter().zip(ranked.hits.iter().skip(1)) {
+            let by_the_rest = |hit: &memoria::search::RankedHit| hit.score / hit.parts.feedback;
+            if above.beside.is_empty() && below.beside.is_empty() && above.score < 1.0 {
+                let reach = 1.05 / 0.95 * by_the_rest(above) + 1e-5;
+                prop_assert!(by_the_rest(below) <= reach, "{above:?} above {below:?}");
             }
         }
     }

@@ -4,7 +4,7 @@ use memoria::clock;
 use memoria::engine::conformance::samples::{apply, memory};
 use memoria::engine::embedded::Embedded;
 use memoria::engine::{At, Engine};
-use memoria::model::{Change, Filter, Name, Revision, Verb};
+use memoria::model::{Change, Filter, Moment, Name, Revision, Verb};
 use memoria::search::{Question, Ranked, RankedHit, Ranking, retrieve};
 
 struct Store {
@@ -31,7 +31,14 @@ impl Store {
     }
 
     fn ask(&self, text: &str, top_k: usize) -> Ranked {
-        let ask = Ranking { top_k, max_tokens: 0, min_score: 0.05, project: None, session: None, now: clock::now() };
+        let ask = Ranking {
+            top_k,
+            max_tokens: 0,
+            min_score: 0.05,
+            project: None,
+            session: None,
+            moment: Moment::Now(clock::now()),
+        };
         let question = Question { text, meaning: None };
         self.runtime.block_on(retrieve(&self.engine, &self.head(), &question, Filter::default(), &ask)).unwrap()
     }

@@ -7,7 +7,7 @@ use memoria::engine::embedded::index::{Entry, Found, HEARD_AROUND, Index, Matche
 use memoria::error::ErrorKind;
 use memoria::lexical::{self, bm25};
 use memoria::model::{
-    Candidate, Candidates, Confidence, Filter, Kind, Match, Memory, MemoryId, Origin, ProjectId, Query, Scope,
+    Candidate, Candidates, Confidence, Filter, Kind, Match, Memory, MemoryId, Moment, Origin, ProjectId, Query, Scope,
     SessionId, Source, Time, Trust, Version, VersionId,
 };
 use memoria::search::{Ranked, Ranking, rank};
@@ -125,6 +125,7 @@ impl Store {
             .map(|found| Candidate {
                 version: version(found.vid),
                 words: found.words,
+                feedback: Default::default(),
                 vector: Vec::new(),
                 around: found.around,
             })
@@ -150,7 +151,7 @@ impl Store {
 }
 
 fn ranking() -> Ranking {
-    Ranking { top_k: 5, max_tokens: 0, min_score: 0.1, project: None, session: None, now: NOW }
+    Ranking { top_k: 5, max_tokens: 0, min_score: 0.1, project: None, session: None, moment: Moment::Now(NOW) }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use memoria::embed::builtin::Builtin;
 use memoria::embed::{Embedder, Side};
 use memoria::lexical;
 use memoria::model::{
-    Calibration, Candidate, Candidates, Confidence, Cosines, Kind, Match, Memory, MemoryId, Origin, SessionId, Source,
-    Term, Time, Trust, Version, VersionId,
+    Calibration, Candidate, Candidates, Confidence, Cosines, Feedback, Kind, Match, Memory, MemoryId, Moment, Origin,
+    SessionId, Source, Term, Time, Trust, Version, VersionId,
 };
 use memoria::search::{AROUND, Ranked, Ranking, rank};
 
@@ -22,6 +22,8 @@ pub enum Halves {
 
 pub struct Notebook {
     pub memories: Vec<Memory>,
+    /// What was said of them, in their order.
+    pub feedback: Vec<Feedback>,
     words: Vec<lexical::Words>,
     vectors: Vec<Vec<f32>>,
     model: Builtin,
@@ -57,7 +59,7 @@ pub fn memory(number: usize, text: &str) -> Memory {
 }
 
 pub fn wanting(top_k: usize) -> Ranking {
-    Ranking { top_k, max_tokens: 0, min_score: 0.05, project: None, session: None, now: NOW }
+    Ranking { top_k, max_tokens: 0, min_score: 0.05, project: None, session: None, moment: Moment::Now(NOW) }
 }
 
 impl Notebook {
@@ -66,7 +68,8 @@ impl Notebook {
         let texts: Vec<&str> = memories.iter().map(|memory| memory.text.as_str()).collect();
         let vectors = model.embed(Side::Passage, &texts).unwrap();
         let words = texts.iter().map(|text| lexical::analyse(text)).collect();
-        Self { words, vectors, model, memories }
+        let feedback = vec![Feedback::default(); memories.len()];
+        Self { words, vectors, model, memories, feedback }
     }
 
     pub fn texts(texts: &[&str]) -> Self {
@@ -124,6 +127,7 @@ impl Notebook {
         let found = (0..self.memories.len()).map(|number| Candidate {
             version: Version { id: VersionId([0; 32]), memory: self.memories[number].clone() },
             words: matched(number),
+            feedback: self.feedback[number],
             vector: self.vectors[number].iter().map(|x| (x * 127.0) as i8).collect(),
             around: self.around(number).into_iter().map(|(distance, near)| (distance, matched(near))).collect(),
         });

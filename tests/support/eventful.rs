@@ -4,7 +4,8 @@ use memoria::clock;
 use memoria::engine::conformance::samples::{memory, op, write};
 use memoria::engine::{Engine, Erase};
 use memoria::model::{
-    Author, Change, Expect, Memory, Name, NameChange, NameKind, Plan, Revision, Rule, SessionId, Verb, Work, Write,
+    Author, Change, Expect, Memory, Name, NameChange, NameKind, Plan, Rating, Revision, Rule, SessionId, Signal, Verb,
+    Work, Write,
 };
 
 pub fn name(name: &str) -> Name {
@@ -30,7 +31,8 @@ pub async fn named(engine: &impl Engine, new: &str, kind: NameKind) {
     engine.apply(op(), Write { names, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
 }
 
-/// A store with one of everything: a wide commit, branches, a merge, one in progress, a deleted name, an erasure.
+/// A store with one of everything: a wide commit, branches, a merge, one in progress, a deleted name, an erasure,
+/// feedback.
 pub async fn eventful(engine: &impl Engine, imported: u32) -> Vec<Memory> {
     let few: Vec<_> = (0..20).map(|n| memory(&format!("the rate limit of service {n} is {n}00 per minute"))).collect();
     store(engine, "main", &few).await;
@@ -46,6 +48,9 @@ pub async fn eventful(engine: &impl Engine, imported: u32) -> Vec<Memory> {
     correct(engine, "clash", &few[2], "this here").await;
     correct(engine, "main", &few[2], "that there").await;
     merge(engine, "clash").await;
+    let ratings = [(3, Signal::Useful), (4, Signal::Useful), (4, Signal::Wrong)];
+    let ratings = ratings.map(|(n, signal): (usize, _)| Rating { id: few[n].id, signal }).to_vec();
+    engine.apply(op(), Write { ratings, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
     let gone = vec![NameChange::Delete { name: name("gone") }];
     engine.apply(op(), Write { names: gone, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
     let author = Author { agent: None, agent_version: None, session: SessionId::new("s").unwrap(), project: None };

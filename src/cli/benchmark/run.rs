@@ -248,6 +248,7 @@ async fn take(home: &mut Home, step: &Step) -> Result<()> {
             reason: reason.clone(),
             trust: None,
             tags: None,
+            marks: Default::default(),
         }),
         Step::Purge { topic } => Request::Purge(Purge {
             branch: None,

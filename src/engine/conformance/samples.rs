@@ -56,6 +56,7 @@ pub fn write(verb: Verb, changes: Vec<Change>) -> Result<Write> {
         names: vec![],
         progress: Progress::Keep,
         memo: b"memo".to_vec(),
+        ratings: vec![],
         acknowledged: vec![],
     })
 }

@@ -23,7 +23,7 @@ pub struct Progress {
 }
 
 /// Of the time that a table takes, by [`Table::ALL`]; what there is most of counts.
-const WEIGHTS: [f32; Table::ALL.len()] = [0.55, 0.2, 0.02, 0.02, 0.1, 0.1, 0.0, 0.01, 0.0];
+const WEIGHTS: [f32; Table::ALL.len()] = [0.55, 0.2, 0.02, 0.02, 0.1, 0.1, 0.0, 0.01, 0.0, 0.0];
 /// Where comparing and sealing begin.
 const COPIED: f32 = 0.6;
 const COMPARED: f32 = 0.9;

@@ -42,11 +42,13 @@ pub enum Table {
     Ops,
     /// The bitmap of erased versions: one row, always.
     Erased,
+    /// Memory (16 bytes), then what was said of it.
+    Feedback,
 }
 
 impl Table {
     /// In the order of copying.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Versions,
         Self::Commits,
         Self::Wide,
@@ -56,6 +58,7 @@ impl Table {
         Self::Pending,
         Self::Ops,
         Self::Erased,
+        Self::Feedback,
     ];
 
     /// Whether rows are only ever appended: a later round goes on behind the last one. Of the others a round takes all
@@ -239,7 +242,8 @@ impl Standing {
         let table = Table::ALL.get(usize::from(from.u8()?)).copied();
         let table = table.ok_or_else(|| damaged("it is not known how far a move has come"))?;
         let mut afters: [Vec<u8>; Table::ALL.len()] = Default::default();
-        for after in &mut afters {
+        // A move that an older build began knows fewer tables.
+        for after in afters.iter_mut().take_while(|_| !from.0.is_empty()) {
             *after = from.bytes()?.to_vec();
         }
         from.end()?;

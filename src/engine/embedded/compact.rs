@@ -13,13 +13,13 @@ use super::read::delta_of;
 use super::rewrite::{self, LeftOut, Scrub};
 use super::store::Store;
 use super::tables::{
-    self, COMMIT_IDS, COMMITS, CommitRow, Event, NAMES, OPS, PENDING, Reply, STATES, Snapshot, TOUCHES, VERSIONS, WIDE,
-    every_name,
+    self, COMMIT_IDS, COMMITS, CommitRow, Event, FEEDBACK, NAMES, OPS, PENDING, Reply, STATES, Snapshot, TOUCHES,
+    VERSIONS, WIDE, every_name,
 };
 use crate::clock;
 use crate::engine::history::lives::{self as history, Life, Reaching, Unreached, forgotten};
 use crate::error::Result;
-use crate::model::{Compacted, Name, Time};
+use crate::model::{Compacted, MemoryId, Name, Time};
 
 /// A request about names deleted so recently is a person's, who wants the room back now.
 const NOW_MS: i64 = 60 * 1_000;
@@ -72,7 +72,8 @@ pub fn compact(store: &Store, before: Time) -> Result<Compacted> {
     let deleted = names.iter().filter(|life| life.is_deleted()).count() as u32;
     let key = |name: &Name, (at, seq): (Time, u32)| tables::move_key(name, at, seq);
     let moves = names.iter().map(|life| (key(&life.name, life.moves[0]), key(&life.name, life.moves[1]))).collect();
-    let gone = LeftOut { versions, commits, moves, ops: old_marks(&truth)? };
+    let feedback = unsaid(store, &truth, &versions)?;
+    let gone = LeftOut { versions, commits, moves, ops: old_marks(&truth)?, feedback };
     let pays = is_asked(before) || empty_percent(&truth, &gone.versions, bytes_before)? > EMPTY_PERCENT_MAX;
     drop(truth);
     // Until the index has forgotten these versions too, the next opening has to make it.
@@ -144,6 +145,20 @@ fn old_marks(truth: &Snapshot) -> Result<HashSet<[u8; 24]>> {
         }
     }
     Ok(marks)
+}
+
+/// Memories that something was said of, and that have no version beside these.
+fn unsaid(store: &Store, truth: &Snapshot, gone: &RoaringBitmap) -> Result<HashSet<[u8; 16]>> {
+    let mut unsaid = HashSet::new();
+    let Some(rows) = truth.open_if_there(FEEDBACK)?.filter(|_| !gone.is_empty()) else { return Ok(unsaid) };
+    for row in rows.iter()? {
+        let memory = *row?.0.value();
+        let vids = store.mending(|| store.index.vids_of(&MemoryId(memory)))?;
+        if vids.into_iter().all(|vid| gone.contains(vid)) {
+            unsaid.insert(memory);
+        }
+    }
+    Ok(unsaid)
 }
 
 /// How much of the file would be empty without these versions.

@@ -13,7 +13,7 @@ use roaring::RoaringBitmap;
 
 use super::rewrite::{self, LeftOut, Scrub, erased_of, meta_of};
 use super::store::Store;
-use super::tables::{self, ERASED, META, Meta, OPS, Reply, Snapshot, VERSIONS, VersionRow};
+use super::tables::{self, ERASED, FEEDBACK, META, Meta, OPS, Reply, Snapshot, VERSIONS, VersionRow};
 use super::writer::{Batch, Footing, Tables, put_commit, put_move};
 use crate::engine::Erase;
 use crate::engine::history::Brief;
@@ -96,6 +96,12 @@ fn take_out(store: &Store, op: OpId, ask: &Erase, found: &Found) -> Result<Erase
         tables.versions.insert(vid, row.encode().as_slice())?;
     }
     forget_resolutions(&mut tables, &found.memories)?;
+    if truth.open_if_there(FEEDBACK)?.is_some() {
+        let mut feedback = transaction.open_table(FEEDBACK)?;
+        for memory in &found.memories {
+            feedback.remove(&memory.0)?;
+        }
+    }
     tables.ops.insert(&op.to_bytes(), Reply::encode_erased(ask.at, &erased).as_slice())?;
     drop(tables);
     if !found.rows.is_empty() {

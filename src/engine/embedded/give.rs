@@ -5,7 +5,9 @@ use std::ops::Bound;
 use redb::{ReadableTableMetadata, TableDefinition};
 
 use super::rewrite;
-use super::tables::{self, COMMITS, NAMES, OPS, PENDING, STATES, Snapshot, TOUCHES, VERSIONS, WIDE, bitmap_bytes};
+use super::tables::{
+    self, COMMITS, FEEDBACK, NAMES, OPS, PENDING, STATES, Snapshot, TOUCHES, VERSIONS, WIDE, bitmap_bytes,
+};
 use crate::engine::copy::{Cut, Portion, Table, numbered};
 use crate::error::Result;
 use crate::model::canon::Writer;
@@ -73,6 +75,17 @@ pub fn give(truth: &Snapshot, cut: &Cut, table: Table, after: &[u8]) -> Result<P
             let from: Result<[u8; 24], _> = after.try_into();
             let from = from.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
             for row in truth.open(OPS)?.range::<&[u8; 24]>((from, Bound::Unbounded))? {
+                let (key, row) = row?;
+                if !portion.push([key.value(), row.value()].concat(), || key.value().to_vec()) {
+                    break;
+                }
+            }
+        }
+        Table::Feedback => {
+            let Some(rows) = truth.open_if_there(FEEDBACK)? else { return Ok(portion) };
+            let from: Result<[u8; 16], _> = after.try_into();
+            let from = from.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            for row in rows.range::<&[u8; 16]>((from, Bound::Unbounded))? {
                 let (key, row) = row?;
                 if !portion.push([key.value(), row.value()].concat(), || key.value().to_vec()) {
                     break;

@@ -12,8 +12,8 @@ use super::give;
 use super::opener::kept;
 use super::positioned::sync_folder;
 use super::tables::{
-    COMMIT_IDS, COMMITS, CommitRow, ERASED, FORMAT, META, Meta, NAMES, OPS, PENDING, STATES, Snapshot, TOUCHES,
-    VERSIONS, WIDE, damaged, move_key, touch,
+    COMMIT_IDS, COMMITS, CommitRow, ERASED, FEEDBACK, FORMAT, META, Meta, NAMES, OPS, PENDING, STATES, Snapshot,
+    TOUCHES, VERSIONS, WIDE, damaged, move_key, touch,
 };
 use crate::engine::copy::{Cut, Giver, Portion, Standing, Table, Taker, of_number};
 use crate::error::{Error, Result};
@@ -210,6 +210,7 @@ fn clear(transaction: &WriteTransaction, table: Table) -> Result<()> {
         Table::Pending => transaction.open_table(PENDING)?.retain(|_, _| false)?,
         Table::Ops => transaction.open_table(OPS)?.retain(|_, _| false)?,
         Table::Erased => transaction.open_table(ERASED)?.retain(|(), _| false)?,
+        Table::Feedback => transaction.open_table(FEEDBACK)?.retain(|_, _| false)?,
     }
     Ok(())
 }
@@ -257,6 +258,15 @@ fn put(transaction: &WriteTransaction, portion: &Portion) -> Result<()> {
             for row in rows {
                 let (op, reply) = row.split_first_chunk::<24>().ok_or_else(|| damaged("an operation has no id"))?;
                 ops.insert(op, reply)?;
+            }
+        }
+        Table::Feedback if rows.is_empty() => {}
+        Table::Feedback => {
+            let mut feedback = transaction.open_table(FEEDBACK)?;
+            for row in rows {
+                let (memory, said) =
+                    row.split_first_chunk::<16>().ok_or_else(|| damaged("feedback names no memory"))?;
+                feedback.insert(memory, said)?;
             }
         }
         Table::Erased => {

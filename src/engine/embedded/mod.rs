@@ -53,8 +53,8 @@ use super::{At, Engine, Erase, Names};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
     Applied, Candidates, Check, Commit, CommitEntry, CommitFilter, CommitId, Compacted, Diff, Embedding, Erased,
-    Filled, Filter, Listing, Memory, MemoryId, ModelId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref, Revision,
-    Scan, Space, StoreStatus, Time, Unembedded, Version, VersionId, Walk, Work, Write,
+    Feedback, Filled, Filter, Listing, Memory, MemoryId, ModelId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref,
+    Revision, Scan, Space, StoreStatus, Time, Unembedded, Version, VersionId, Walk, Work, Write,
 };
 
 /// How often a plan is worked out beside the writer, where others may be quicker.
@@ -241,6 +241,12 @@ impl Engine for Embedded {
     async fn read(&self, at: &At, ids: &[MemoryId]) -> Result<Vec<Option<Version>>> {
         let (at, ids) = (at.clone(), ids.to_vec());
         self.looking_up(ids.len(), move |store| store.read(&at, &ids)).await
+    }
+
+    async fn feedback(&self, ids: &[MemoryId]) -> Result<Vec<Feedback>> {
+        let ids = ids.to_vec();
+        // Few memories are ever rated: the table is small, or not there.
+        self.looking_up(1, move |store| store.feedback(&ids)).await
     }
 
     async fn versions(&self, ids: &[VersionId]) -> Result<Vec<Option<Memory>>> {

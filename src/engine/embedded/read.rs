@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 use super::index::Found;
 use super::store::Store;
 use super::tables::{
-    self, COMMIT_IDS, COMMITS, CommitRow, Delta, NAMES, OPS, PENDING, Snapshot, VERSIONS, VersionRow, WIDE,
+    self, COMMIT_IDS, COMMITS, CommitRow, Delta, FEEDBACK, NAMES, OPS, PENDING, Snapshot, VERSIONS, VersionRow, WIDE,
 };
 use super::writer::replayed;
 use crate::engine::At;
@@ -18,8 +18,8 @@ use crate::engine::history::state::{at_commit, at_head};
 use crate::error::{Error, Result};
 use crate::model::id::hex;
 use crate::model::{
-    Applied, Candidate, Candidates, Filter, Listing, Match, Memory, MemoryId, Name, NameKind, OpId, Page, Pending,
-    Query, Revision, Scan, StoreStatus, Time, Version, VersionId,
+    Applied, Candidate, Candidates, Feedback, Filter, Listing, Match, Memory, MemoryId, Name, NameKind, OpId, Page,
+    Pending, Query, Revision, Scan, StoreStatus, Time, Version, VersionId,
 };
 
 /// Of how many versions at a time a scan asks whether they are wanted.
@@ -67,6 +67,14 @@ impl Store {
             Ok(version_of(&versions, vid)?.filter(|version| !version.memory.is_expired_at(at.as_of)))
         };
         ids.iter().map(live).collect()
+    }
+
+    pub(super) fn feedback(&self, ids: &[MemoryId]) -> Result<Vec<Feedback>> {
+        let Some(rows) = self.snapshot()?.open_if_there(FEEDBACK)? else {
+            return Ok(vec![Feedback::default(); ids.len()]);
+        };
+        let said = |id: &MemoryId| rows.get(&id.0)?.map(|row| tables::feedback(row.value())).transpose();
+        ids.iter().map(|id| said(id).map(Option::unwrap_or_default)).collect()
     }
 
     pub(super) fn versions(&self, ids: &[VersionId]) -> Result<Vec<Option<Memory>>> {
@@ -125,7 +133,8 @@ impl Store {
             let vector = near.map_or_else(Vec::new, |near| near.vector(found.vid, &version.id));
             let cosine = found.words.cosine.filter(|_| !vector.is_empty());
             let words = Match { cosine, ..found.words };
-            Ok(Some(Candidate { version, words, vector, around: found.around }))
+            let feedback = Feedback::default();
+            Ok(Some(Candidate { version, words, feedback, vector, around: found.around }))
         };
         let found: Result<Vec<Candidate>> =
             matches.found.into_iter().filter_map(|it| candidate(it).transpose()).collect();

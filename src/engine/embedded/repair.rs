@@ -12,8 +12,8 @@ use super::read::delta_of;
 use super::rewrite::{self, Fresh};
 use super::store::{Store, living_id, replay};
 use super::tables::{
-    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, META, Meta, NAMES, OPS, PENDING, Reply, STATES,
-    Snapshot, TOUCHES, VERSIONS, VersionRow, WIDE, last_move, touch,
+    self, Body, COMMIT_IDS, COMMITS, CommitRow, Delta, ERASED, FEEDBACK, META, Meta, NAMES, OPS, PENDING, Reply,
+    STATES, Snapshot, TOUCHES, VERSIONS, VersionRow, WIDE, last_move, touch,
 };
 use super::verify::verify;
 use crate::engine::history::audit::Checking;
@@ -38,7 +38,11 @@ pub fn repair(store: &Store) -> Result<Vec<Check>> {
         salvage.derive()?;
         salvage.names()?;
         salvage.keyed(OPS, "the reply to an operation", |_, reply| Reply::decode(reply).map(|_| ()))?;
-        salvage.keyed(PENDING, "a merge in progress", |_, row| tables::pending(row).map(|_| ()))
+        salvage.keyed(PENDING, "a merge in progress", |_, row| tables::pending(row).map(|_| ()))?;
+        match truth.open_if_there(FEEDBACK)? {
+            None => Ok(()),
+            Some(_) => salvage.keyed(FEEDBACK, "what was said of a memory", |_, row| tables::feedback(row).map(|_| ())),
+        }
     })?;
     store.rebuild_index()?;
     let versions = store.snapshot()?.open(VERSIONS)?;

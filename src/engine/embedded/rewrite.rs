@@ -11,7 +11,8 @@ use roaring::RoaringBitmap;
 
 use super::store::Store;
 use super::tables::{
-    self, COMMIT_IDS, COMMITS, ERASED, META, Meta, NAMES, OPS, PENDING, STATES, Snapshot, TOUCHES, VERSIONS, WIDE,
+    self, COMMIT_IDS, COMMITS, ERASED, FEEDBACK, META, Meta, NAMES, OPS, PENDING, STATES, Snapshot, TOUCHES, VERSIONS,
+    WIDE,
 };
 use crate::error::Result;
 
@@ -26,6 +27,8 @@ pub struct LeftOut {
     /// First and last key of each stretch of moves, in their order.
     pub moves: Vec<(Vec<u8>, Vec<u8>)>,
     pub ops: HashSet<[u8; 24]>,
+    /// Memories of which no version stays: what was said of them.
+    pub feedback: HashSet<[u8; 16]>,
 }
 
 /// Whether the next opening has to scrub the store.
@@ -100,6 +103,9 @@ impl LeftOut {
         rows.keep(TOUCHES, |touch, ()| !self.commits.contains(touch as u32))?;
         rows.keep(NAMES, |key, _| !self.has_move(key))?;
         rows.keep(OPS, |op, _| !self.ops.contains(op))?;
+        if truth.open_if_there(FEEDBACK)?.is_some() {
+            rows.keep(FEEDBACK, |memory, _| !self.feedback.contains(memory))?;
+        }
         rows.keep(PENDING, |_, _| true)
     }
 }

@@ -7,8 +7,8 @@ mod names;
 use redb::{Key, ReadTransaction, ReadableTable, TableDefinition, Value};
 
 pub use super::super::history::rows::{
-    Body, CommitRow, Delta, Event, Move, Place, Reply, VersionRow, bitmap, bitmap_bytes, damaged, pending,
-    pending_bytes,
+    Body, CommitRow, Delta, Event, Move, Place, Reply, VersionRow, bitmap, bitmap_bytes, damaged, feedback,
+    feedback_bytes, pending, pending_bytes,
 };
 use crate::error::Result;
 use crate::model::canon::{Reader, Writer};
@@ -41,6 +41,8 @@ pub const TOUCHES: Table<u64, ()> = TableDefinition::new("touches");
 pub const ERASED: Table<(), &[u8]> = TableDefinition::new("erased");
 /// Branch -> its merge in progress, as [`pending_bytes`].
 pub const PENDING: Table<&str, &[u8]> = TableDefinition::new("pending");
+/// Memory id -> what was said of it, as [`feedback_bytes`]. It is there once somebody has said something.
+pub const FEEDBACK: Table<&[u8; 16], &[u8]> = TableDefinition::new("feedback");
 
 /// A consistent view of truth, as of the moment it was taken.
 pub struct Snapshot(pub ReadTransaction);
@@ -48,6 +50,14 @@ pub struct Snapshot(pub ReadTransaction);
 impl Snapshot {
     pub fn open<K: Key, V: Value>(&self, table: Table<K, V>) -> Result<redb::ReadOnlyTable<K, V>> {
         Ok(self.0.open_table(table)?)
+    }
+
+    /// A table that is made when it gets its first row.
+    pub fn open_if_there<K: Key, V: Value>(&self, table: Table<K, V>) -> Result<Option<redb::ReadOnlyTable<K, V>>> {
+        match self.0.open_table(table) {
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+            opened => Ok(Some(opened?)),
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use roaring::RoaringBitmap;
 use super::index::Entry;
 use super::store::{Store, commit_row, living_id, replay};
 use super::tables::{
-    self, COMMIT_IDS, COMMITS, CommitRow, ERASED, META, Meta, NAMES, OPS, PENDING, Reply, STATES, Snapshot, TOUCHES,
-    VERSIONS, VersionRow, WIDE, every_name,
+    self, COMMIT_IDS, COMMITS, CommitRow, ERASED, FEEDBACK, META, Meta, NAMES, OPS, PENDING, Reply, STATES, Snapshot,
+    TOUCHES, VERSIONS, VersionRow, WIDE, every_name,
 };
 use super::view::View;
 use crate::engine::history::audit::{self, Census, Checking, Rows, Stored};
@@ -22,6 +22,7 @@ pub fn verify(store: &Store) -> Result<Vec<Check>> {
     checks.extend(audit::commits(&view, &census)?.0);
     checks.push(names(store, truth)?);
     checks.push(replies(truth)?);
+    checks.push(feedback(store, truth)?);
     checks.push(vectors(store)?);
     Ok(checks)
 }
@@ -145,6 +146,21 @@ fn replies(truth: &Snapshot) -> Result<Check> {
         replies.read(|| "a stored reply".to_owned(), Reply::decode(entry?.1.value()));
     }
     Ok(replies.done())
+}
+
+fn feedback(store: &Store, truth: &Snapshot) -> Result<Check> {
+    let mut feedback = Checking::of(audit::FEEDBACK);
+    let Some(rows) = truth.open_if_there(FEEDBACK)? else { return Ok(feedback.done()) };
+    for entry in rows.iter()? {
+        let (memory, row) = entry?;
+        let memory = MemoryId(*memory.value());
+        feedback.check.checked += 1;
+        let what = || format!("what was said of memory {memory}");
+        feedback.read(what, tables::feedback(row.value()));
+        let is_there = store.index.vids_of(&memory).is_ok_and(|vids| !vids.is_empty());
+        feedback.claim(is_there, || format!("memory {memory} was rated, and is not there"));
+    }
+    Ok(feedback.done())
 }
 
 impl Stored for View<'_> {

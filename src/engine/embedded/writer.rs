@@ -70,6 +70,7 @@ pub struct Writer {
 
 /// Every table that ordinary writes touch, open in one write transaction.
 pub struct Tables<'t> {
+    pub transaction: &'t WriteTransaction,
     pub versions: Table<'t, u32, &'static [u8]>,
     pub commits: Table<'t, u32, &'static [u8]>,
     pub commit_ids: Table<'t, &'static [u8; 32], u32>,
@@ -84,6 +85,7 @@ pub struct Tables<'t> {
 impl<'t> Tables<'t> {
     pub fn open(transaction: &'t WriteTransaction) -> Result<Self> {
         Ok(Self {
+            transaction,
             versions: transaction.open_table(VERSIONS)?,
             commits: transaction.open_table(COMMITS)?,
             commit_ids: transaction.open_table(COMMIT_IDS)?,

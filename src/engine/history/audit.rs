@@ -12,6 +12,8 @@ use super::{Brief, Past};
 use crate::error::Result;
 use crate::model::{Check, Commit, VersionId};
 
+/// What holds of feedback.
+pub const FEEDBACK: &str = "What was said of memories can be read, and is of memories that there are.";
 const PROBLEMS_SHOWN_MAX: usize = 20;
 /// States of commits that may yet be built upon: as many branches are walked without replaying anything.
 const STATES_HELD_MAX: usize = 32;

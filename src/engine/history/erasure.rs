@@ -41,6 +41,7 @@ pub fn write(branch: &Name, ask: &Erase) -> Write {
         names: Vec::new(),
         progress: Progress::Keep,
         memo: Vec::new(),
+        ratings: Vec::new(),
         acknowledged: Vec::new(),
     }
 }

@@ -9,7 +9,7 @@ use super::naming::{Named, Naming, no_branch};
 use super::state::Head;
 use super::{Analysed, Ground};
 use crate::error::{Error, Result};
-use crate::model::{Applied, OpId, Pending, Plan, Progress, Protection, Resolution, Rule, Verb, Write};
+use crate::model::{Applied, OpId, Pending, Plan, Progress, Protection, Rating, Resolution, Rule, Verb, Write};
 
 /// What is to be done, prepared: the `work` of a write.
 pub enum Task<W> {
@@ -66,6 +66,7 @@ pub fn judge<G: Ground>(ground: &G, op: OpId, write: &Write, task: Task<G::Words
     if let Some(applied) = ground.replayed(op)? {
         return Ok(Judged::Replay(applied));
     }
+    write.ratings.iter().try_for_each(|rating| rateable(ground, rating))?;
     let head = ground.head(&write.branch)?;
     let mut plan = None;
     let drafted = match task {
@@ -104,6 +105,15 @@ pub fn judge<G: Ground>(ground: &G, op: OpId, write: &Write, task: Task<G::Words
     let named = naming.done();
     let pending = pending_after(ground, write, plan.as_ref(), &drafted)?;
     Ok(Judged::New(Box::new(Verdict { draft: drafted, commit, named, pending })))
+}
+
+/// Nothing is said of what is not there, and nothing of what was erased.
+fn rateable(ground: &impl Ground, rating: &Rating) -> Result<()> {
+    let erased = ground.erased();
+    if ground.vids_of(&rating.id)?.into_iter().any(|vid| !erased.contains(vid)) {
+        return Ok(());
+    }
+    Err(Error::not_found(format!("memory {} is not there, or was erased: nothing can be said of it", rating.id)))
 }
 
 /// A protected branch takes merges, and what takes back.

@@ -20,7 +20,7 @@ use super::{filter, postings, row, sql};
 use crate::engine::At;
 use crate::engine::history::Past;
 use crate::error::Result;
-use crate::model::{Candidate, Candidates, Match, Query, Version};
+use crate::model::{Candidate, Candidates, Feedback, Match, Query, Version};
 
 /// Of so many of the best by words, and by vector, the neighbours are candidates, too: as in the embedded engine.
 const HEARD_AROUND: usize = 20;
@@ -113,6 +113,7 @@ impl<'q, 's> Question<'q, 's> {
         Some(Candidate {
             version: version.clone(),
             words: meets.of(vid, *len, self.query.terms.len()),
+            feedback: Feedback::default(),
             vector: meets.vectors.get(&vid).cloned().unwrap_or_default(),
             around: beside
                 .map(|(distance, vid)| (distance, meets.of(vid, around.len_of(vid), self.query.terms.len())))

@@ -8,7 +8,7 @@ use super::erase::stray_tables;
 use super::store::Store;
 use super::truth::Reader;
 use super::verify::Moves;
-use super::{live, postings, row, sql, vectors};
+use super::{feedback, live, postings, row, sql, vectors};
 use crate::clock;
 use crate::engine::history::lives::{Life, Reaching, Unreached, forgotten, lives};
 use crate::engine::history::rows::{CommitRow, Reply, bitmap_bytes, pending};
@@ -89,6 +89,9 @@ fn forget_rows(ground: &Reader, gone: &Unreached) -> Result<()> {
     }
     ground.with(|session| postings::forget(session, &gone.versions))?;
     ground.with(|session| vectors::forget(session, &gone.versions))?;
+    if !gone.versions.is_empty() {
+        feedback::forget_gone(ground)?;
+    }
     if !gone.commits.is_empty() {
         ground.run(sql::PUT_ERASED, vec![bitmap_bytes(&(&*ground.erased() - &gone.versions))?.into()])?;
         ground.run(sql::RAISE, vec![])?;

@@ -14,7 +14,7 @@ use super::session::Session;
 use super::store::Store;
 use super::truth::Reader;
 use super::write::{Left, put_commit, put_name};
-use super::{live, postings, put, row, sql, vectors};
+use super::{feedback, live, postings, put, row, sql, vectors};
 use crate::engine::Erase;
 use crate::engine::history::commit::{Next, make};
 use crate::engine::history::erasure::{self, Losing};
@@ -104,6 +104,7 @@ fn take_out(ground: &Reader, op: OpId, ask: &Erase) -> Result<(Erased, Leftover)
         ground.run(sql::RAISE, vec![])?;
     }
     forget_resolutions(ground, &memories)?;
+    feedback::forget(ground, &memories)?;
     let (next_vid, next_commit) = ground.next();
     ground.run(sql::ADVANCE, vec![next_vid.into(), next_commit.into()])?;
     let reply = Reply::encode_erased(ask.at, &erased);

@@ -44,6 +44,7 @@ pub fn give(session: &mut Session, cut: &Cut, table: Table, after: &[u8]) -> Res
         Table::Pending => giving.pending()?,
         Table::Ops => giving.ops()?,
         Table::Erased => giving.erased()?,
+        Table::Feedback => giving.feedback()?,
     }
     Ok(giving.portion)
 }
@@ -151,6 +152,14 @@ impl Giving<'_> {
         self.each(sql::OPS_AFTER, vec![after.into()], LARGE, |portion, (op, reply): (String, Vec<u8>)| {
             let op = unhex::<24>(&op, "operation's id")?;
             Ok(portion.push([&op[..], &reply].concat(), || op.to_vec()))
+        })
+    }
+
+    fn feedback(&mut self) -> Result<()> {
+        let after = hex(self.after);
+        self.each(sql::FEEDBACK_AFTER, vec![after.into()], SMALL, |portion, (memory, said): (String, Vec<u8>)| {
+            let memory = unhex::<16>(&memory, "memory id")?;
+            Ok(portion.push([&memory[..], &said].concat(), || memory.to_vec()))
         })
     }
 

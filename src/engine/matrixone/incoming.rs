@@ -181,6 +181,7 @@ fn name_of(table: Table) -> &'static str {
         Table::Pending => "pending",
         Table::Ops => "ops",
         Table::Erased => "erased",
+        Table::Feedback => "feedback",
     }
 }
 
@@ -252,6 +253,10 @@ fn values_of(table: Table, bytes: &[u8]) -> Result<Vec<Value>> {
             vec![hex(op).into(), at.0.into(), marked.is_some().into(), reply.into()]
         }
         Table::Erased => vec![1.into(), bytes.into()],
+        Table::Feedback => {
+            let (memory, said) = bytes.split_at_checked(16).ok_or_else(|| damaged("feedback names no memory"))?;
+            vec![hex(memory).into(), said.into()]
+        }
     })
 }
 

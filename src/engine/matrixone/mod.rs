@@ -11,6 +11,7 @@ mod compact;
 pub mod doctor;
 mod erase;
 pub mod fault;
+mod feedback;
 mod filter;
 mod give;
 mod incoming;
@@ -54,8 +55,8 @@ use super::{At, Engine, Erase, Names};
 use crate::error::{Error, Result};
 use crate::model::{
     Applied, Candidates, Check, Commit, CommitEntry, CommitFilter, CommitId, Compacted, Diff, Embedding, Erased,
-    Filled, Filter, Listing, Memory, MemoryId, ModelId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref, Revision,
-    Scan, Space, StoreStatus, Time, Unembedded, Version, VersionId, Walk, Write,
+    Feedback, Filled, Filter, Listing, Memory, MemoryId, ModelId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref,
+    Revision, Scan, Space, StoreStatus, Time, Unembedded, Version, VersionId, Walk, Write,
 };
 
 /// Requests that block at once: fewer than the daemon's threads for it, so that a slow server holds up nobody else.
@@ -153,6 +154,11 @@ impl Engine for MatrixOne {
     async fn read(&self, at: &At, ids: &[MemoryId]) -> Result<Vec<Option<Version>>> {
         let (at, ids) = (at.clone(), ids.to_vec());
         self.blocking(move |store| store.read(&at, &ids)).await
+    }
+
+    async fn feedback(&self, ids: &[MemoryId]) -> Result<Vec<Feedback>> {
+        let ids = ids.to_vec();
+        self.blocking(move |store| store.feedback(&ids)).await
     }
 
     async fn versions(&self, ids: &[VersionId]) -> Result<Vec<Option<Memory>>> {

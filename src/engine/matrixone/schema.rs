@@ -30,6 +30,10 @@ pub struct Meta {
 /// Makes sure that the tables are there and are ours. Where the database itself was missing, connecting has made it.
 pub fn prepare(pool: &Pool) -> Result<Meta> {
     if let Some(meta) = pool.read(meta)? {
+        pool.read(|session| match session.first(sql::HAS_FEEDBACK, vec![])? {
+            Some(_) => Ok(()),
+            None => session.text(sql::CREATE_FEEDBACK),
+        })?;
         return Ok(meta);
     }
     pool.read(|session| sql::TABLES.iter().try_for_each(|table| session.text(table)))?;

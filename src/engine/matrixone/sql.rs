@@ -73,6 +73,7 @@ pub const TABLES: &[&str] = &[
     "create table if not exists moves (name varchar(64), made_at bigint, seq int unsigned, record blob not null, \
      primary key (name, made_at, seq))",
     "create table if not exists pending (branch varchar(64) primary key, record longblob not null)",
+    CREATE_FEEDBACK,
     "create table if not exists ops (op varchar(48) primary key, made_at bigint not null, is_mark bool not null, \
      reply longblob not null)",
     "create table if not exists erased (id tinyint unsigned primary key, versions longblob not null)",
@@ -86,6 +87,12 @@ pub const TABLES: &[&str] = &[
     "create table if not exists spaces (id int unsigned primary key, model varchar(200) not null, \
      dims int unsigned not null)",
 ];
+
+/// What was said of memories. Databases that were made before it was thought of get it when they are opened.
+pub const CREATE_FEEDBACK: &str =
+    "create table if not exists feedback (memory varchar(32) primary key, record blob not null)";
+pub const HAS_FEEDBACK: &str =
+    "select 1 from information_schema.tables where table_schema = database() and table_name = 'feedback'";
 
 /// A branch's table: the live rows of its head, and nothing else.
 pub fn create_live(id: u32) -> String {
@@ -121,6 +128,7 @@ pub const MARK_OP: &str = "update ops set is_mark = true, reply = ? where op = c
 pub const PUT_PENDING: &str = "replace into pending values (?, ?)";
 pub const DELETE_PENDING: &str = "delete from pending where branch = concat('', ?)";
 pub const PENDING: &str = "select record from pending where branch = concat('', ?)";
+pub const PUT_FEEDBACK: &str = "replace into feedback values (?, ?)";
 pub const REPLY: &str = "select reply from ops where op = concat('', ?)";
 pub const LIVES: &str = "select live, number from names where live is not null";
 
@@ -320,6 +328,8 @@ pub const MOVES_AFTER: &str = "select name, made_at, seq, record from moves \
      order by name, made_at, seq limit ?";
 pub const PENDING_AFTER: &str =
     "select branch, record from pending where branch > concat('', ?) order by branch limit ?";
+pub const FEEDBACK_AFTER: &str =
+    "select memory, record from feedback where memory > concat('', ?) order by memory limit ?";
 pub const OPS_AFTER: &str = "select op, reply from ops where op > concat('', ?) order by op limit ?";
 
 pub const HAS_MOVING: &str =
@@ -337,8 +347,8 @@ pub const DELETE_META: &str = "delete from meta";
 pub const WRITE_META: &str = "insert into meta values (1, ?, ?, ?, ?, ?, ?)";
 /// What rows stand in, beside `meta`.
 pub const ROW_TABLES: &[&str] = &[
-    "versions", "commits", "wide", "states", "touches", "names", "moves", "pending", "ops", "erased", "natives",
-    "words", "sessions",
+    "versions", "commits", "wide", "states", "touches", "names", "moves", "pending", "ops", "erased", "feedback",
+    "natives", "words", "sessions",
 ];
 /// The branches' tables that there are.
 pub const LIVE_TABLES: &str =

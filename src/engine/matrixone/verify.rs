@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 use super::postings::{self, Sum};
 use super::store::Store;
 use super::truth::Reader;
-use super::{put, row, sql};
+use super::{feedback, put, row, sql};
 use crate::engine::history::audit::{self, Census, Checking, Rows, Stored};
 use crate::engine::history::rows::{CommitRow, Move, Reply, bitmap, damaged, pending, text_key};
 use crate::engine::history::{Past, Truth};
@@ -48,6 +48,7 @@ impl Store {
                 checks.extend(history);
                 checks.push(vectors(&reader, &gone)?);
                 checks.push(replies(&reader)?);
+                checks.push(feedback::verify(&reader)?);
                 Ok((checks, commits, upheavals))
             })?;
             let stands = pool.write(|session| {

@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 use super::natives::{self, Native};
 use super::store::Store;
 use super::truth::Reader;
-use super::{live, put, row, sql, store};
+use super::{feedback, live, put, row, sql, store};
 use crate::engine::history::commit::Next;
 use crate::engine::history::draft::{Step, settle};
 use crate::engine::history::judge::{Judged, Task, Verdict, judge};
@@ -186,6 +186,7 @@ fn put_down(
             ground.run(sql::PUT_PENDING, vec![new.as_str().into(), pending_bytes(&pending).into()])?;
         }
     }
+    feedback::put(ground, write)?;
     let reply = Reply::encode(write.at, &applied);
     ground.run(sql::INSERT_OP, vec![put::op_hex(op).into(), write.at.0.into(), reply.into()])?;
     Ok(applied)

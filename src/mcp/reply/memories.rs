@@ -6,8 +6,8 @@ use super::super::quote::Quote;
 use super::super::tools::Asked;
 use super::{GLIMPSE_CHARS_MAX, GLIMPSES_MAX, Reply, Room, counted, masked_note, named, on, value};
 use crate::model::text::{one_line, visible};
-use crate::model::{Name, Parts, Relation};
-use crate::wire::message::{Corrected, Hit, Listed, Point, Purged, Retrieved, Shaped, Stored};
+use crate::model::{Feedback, Name, Parts, Relation, Signal, SubjectId};
+use crate::wire::message::{Corrected, Hit, Listed, Point, Profiled, Purged, Rated, Retrieved, Shaped, Stored};
 
 pub fn stored(stored: &Stored) -> Reply {
     let Shaped { memory, .. } = &stored.stored;
@@ -165,6 +165,57 @@ pub fn purged(purged: &Purged) -> Reply {
     Reply { text, structured }
 }
 
+pub fn rated(rated: &Rated) -> Reply {
+    let (id, Feedback { useful, irrelevant, outdated, wrong, .. }) = (rated.short_id(), rated.feedback);
+    let mut text = format!(
+        "Noted that memory {id} was {}. So far: {useful} useful, {irrelevant} irrelevant, {outdated} outdated, \
+         {wrong} wrong.",
+        rated.signal
+    );
+    if matches!(rated.signal, Signal::Outdated | Signal::Wrong) {
+        text += &format!(
+            "\nIt still stands: memory_correct it with what holds now (memory_id {id}), or memory_purge it if nothing \
+             does."
+        );
+    }
+    let structured = json!({
+        "id": rated.id.to_string(), "short_id": id, "signal": rated.signal.as_str(),
+        "feedback": value::feedback(&rated.feedback),
+    });
+    Reply { text, structured }
+}
+
+pub fn profiled(asked: &Asked, profiled: &Profiled) -> Reply {
+    let mut room = Room::new();
+    let fit = profiled.memories.iter().take_while(|shaped| room.take([*shaped])).count();
+    let memories = &profiled.memories[..fit];
+    let mut quote = Quote::default();
+    for shaped in memories {
+        quote.add(shaped, "", asked.shows_projects, 0);
+    }
+    let (shown, total, at) = (memories.len(), profiled.total as usize, at(&profiled.point));
+    let mut text = match shown {
+        0 => format!("No profile memories found{at}."),
+        _ => format!("{} of {total}{at}, the surest first. {}", counted(shown, "profile"), quote.written()),
+    };
+    if total > shown && shown > 0 {
+        text += &format!("\n{} more: raise limit.", total - shown);
+    }
+    if !profiled.others.is_empty() {
+        let count: u32 = profiled.others.iter().map(|(_, count)| count).sum();
+        text += &format!("\n{count} more of other subjects: ask with subject_id.");
+    }
+    let named = |subject: &Option<SubjectId>| subject.as_ref().map(|it| visible(it.as_str()).into_owned());
+    let other = |(subject, count): &(Option<SubjectId>, u32)| json!({"subject": named(subject), "count": count});
+    let structured = json!({
+        "point": value::point(&profiled.point),
+        "subject": named(&profiled.subject),
+        "memories": value::list(memories, value::memory), "total": total,
+        "others": value::list(&profiled.others, other),
+    });
+    Reply { text, structured }
+}
+
 /// ` in x`: where a read looked, if not at the branch that everybody begins on, as it is now.
 fn at(point: &Point) -> String {
     if point.name.as_ref() == Some(&Name::main()) { String::new() } else { format!(" in {}", named(point)) }
@@ -181,13 +232,18 @@ fn noted(hit: &Hit) -> String {
         1 => notes.push("1 more says the same".to_owned()),
         more => notes.push(format!("{more} more say the same")),
     }
+    let said = &hit.memory.feedback;
+    if said.is_doubted() {
+        notes.push(format!("said to be outdated by {}, wrong by {}", said.outdated, said.wrong));
+    }
     notes.extend(hit.parts.as_ref().map(|parts| explained(hit, parts)));
     notes.join("; ")
 }
 
 fn explained(hit: &Hit, parts: &Parts) -> String {
     let mut out = format!(
-        "{}; score {:.2}: words {:.2}, meaning {:.2}, neighbours {:.2}, link {:.2}, trust {:.2}, age {:.2}, place {:.2}",
+        "{}; score {:.2}: words {:.2}, meaning {:.2}, neighbours {:.2}, link {:.2}, trust {:.2}, age {:.2}, \
+         place {:.2}, feedback {:.2}; confidence {:.2}",
         one_line(&parts.reason, 200),
         hit.score,
         parts.lexical,
@@ -196,7 +252,9 @@ fn explained(hit: &Hit, parts: &Parts) -> String {
         parts.link,
         parts.trust,
         parts.age,
-        parts.place
+        parts.place,
+        parts.feedback,
+        hit.memory.confidence.as_fraction()
     );
     if !parts.terms.is_empty() {
         let terms: Vec<_> =

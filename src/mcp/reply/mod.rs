@@ -36,6 +36,8 @@ pub fn of(asked: &Asked, response: &Response) -> Result<Reply> {
         Response::Listed(listed) => memories::listed(asked, listed),
         Response::Corrected(corrected) => memories::corrected(corrected),
         Response::Purged(purged) => memories::purged(purged),
+        Response::Rated(rated) => memories::rated(rated),
+        Response::Profiled(profiled) => memories::profiled(asked, profiled),
         Response::Branches(branches) => names::branches(asked, branches),
         Response::Snapshots(snapshots) => names::snapshots(asked, snapshots),
         Response::Diffed(diffed) => versions::diffed(asked, diffed),

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::model::text::visible;
-use crate::model::{CommitId, Counts, Masked, Memory, Merged, Name, NameKind, Parts, Protection, Ref, Spot, Time};
+use crate::model::{
+    CommitId, Counts, Feedback, Masked, Memory, Merged, Name, NameKind, Parts, Protection, Ref, Spot, Time,
+};
 use crate::wire::message::{Alike, Changed, Conflicted, Hit, LogEntry, Past, Point, Shaped, Similar, SnapshotEntry};
 
 pub fn list<T>(items: &[T], of_one: impl Fn(&T) -> Value) -> Value {
@@ -15,14 +17,15 @@ pub fn list<T>(items: &[T], of_one: impl Fn(&T) -> Value) -> Value {
 pub fn memory(shaped: &Shaped) -> Value {
     let memory = &shaped.memory;
     let Memory { origin, .. } = memory;
-    json!({
+    let mut value = json!({
         "id": memory.id.to_string(),
         "short_id": shaped.short_id(),
         "text": shown(&memory.text),
         "kind": memory.kind.as_str(),
         "tags": memory.tags.iter().map(|tag| shown(tag)).collect::<Value>(),
         "trust": memory.trust.as_str(),
-        "confidence": rounded(memory.confidence.as_fraction()),
+        "confidence": rounded(shaped.confidence.as_fraction()),
+        "initial_confidence": rounded(memory.confidence.as_fraction()),
         "project": optional(memory.project.as_ref().map(|project| project.as_str())),
         "session": optional(memory.session.as_ref().map(|session| session.as_str())),
         "subject": optional(memory.subject.as_ref().map(|subject| subject.as_str())),
@@ -41,6 +44,18 @@ pub fn memory(shaped: &Shaped) -> Value {
         "metadata": serde_json::from_str(&memory.metadata).map_or_else(|_| json!({}), shown_inside),
         "flags": shaped.flags,
         "version": shaped.version.to_string(),
+    });
+    if !shaped.feedback.is_none() {
+        value["feedback"] = feedback(&shaped.feedback);
+    }
+    value
+}
+
+pub fn feedback(said: &Feedback) -> Value {
+    let Feedback { useful, irrelevant, outdated, wrong, useful_at } = *said;
+    json!({
+        "useful": useful, "irrelevant": irrelevant, "outdated": outdated, "wrong": wrong,
+        "useful_at": useful_at.map_or(Value::Null, moment),
     })
 }
 
@@ -183,7 +198,8 @@ fn parts_value(parts: &Parts) -> Value {
     json!({
         "lexical": rounded(parts.lexical), "vector": rounded(parts.vector), "neighbours": rounded(parts.neighbours),
         "link": rounded(parts.link), "trust": rounded(parts.trust), "age": rounded(parts.age),
-        "place": rounded(parts.place), "terms": terms, "reason": visible(&parts.reason),
+        "place": rounded(parts.place), "feedback": rounded(parts.feedback), "terms": terms,
+        "reason": visible(&parts.reason),
     })
 }
 

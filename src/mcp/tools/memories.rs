@@ -2,10 +2,12 @@
 
 use super::super::arguments::Arguments;
 use super::{branch_of, page, place, session, subject, view, wrong};
+use crate::clock;
 use crate::error::Result;
 use crate::model::Filter;
 use crate::wire::message::{
-    Correct, Depth, List, Place, Purge, PurgeTarget, Request, Retrieve, SessionScope, Store, Target,
+    Correct, Depth, Expiry, List, Marks, Place, Profile, Purge, PurgeTarget, Rate, Request, Retrieve, SessionScope,
+    Store, Target,
 };
 
 pub fn store(from: &mut Arguments) -> Result<Request> {
@@ -26,6 +28,8 @@ pub fn store(from: &mut Arguments) -> Result<Request> {
         metadata: from.object("extra_metadata")?,
         observed_at: None,
         source: None,
+        expires_at: from.parsed("expires_at", |text| clock::parse_until(text, clock::now()))?,
+        is_pinned: from.yes("pinned")?,
     }))
 }
 
@@ -80,7 +84,12 @@ pub fn correct(from: &mut Arguments) -> Result<Request> {
         (None, Some(question)) => Target::Question { question, place, filter, session_scope },
         _ => return wrong("memory_correct needs either `memory_id` or `query`."),
     };
-    Ok(Request::Correct(Correct { branch, target, text, reason, trust, tags: None }))
+    let expiry = from.parsed("expires_at", |text| match text {
+        "never" => Ok(Expiry::Never),
+        text => clock::parse_until(text, clock::now()).map(Expiry::At),
+    })?;
+    let marks = Marks { pinned: from.choice("pinned")?, expiry: expiry.unwrap_or_default() };
+    Ok(Request::Correct(Correct { branch, target, text, reason, trust, tags: None, marks }))
 }
 
 pub fn purge(from: &mut Arguments) -> Result<Request> {
@@ -105,6 +114,27 @@ pub fn purge(from: &mut Arguments) -> Result<Request> {
         _ => return wrong("memory_purge needs exactly one of `memory_id`, `topic` and `session_id`."),
     };
     Ok(Request::Purge(Purge { branch, target, depth, reason }))
+}
+
+pub fn feedback(from: &mut Arguments) -> Result<Request> {
+    let id = from.required_text("memory_id")?;
+    let signal = from.required("signal", str::parse)?;
+    // Memoria's tool takes a sentence that nobody ever read.
+    if from.unlisted(|from| from.text("context"))?.is_some() {
+        return wrong(
+            "memory_feedback keeps no `context`: leave it out, and memory_correct the memory if it is wrong.",
+        );
+    }
+    Ok(Request::Feedback(Rate { id, signal }))
+}
+
+pub fn profile(from: &mut Arguments) -> Result<Request> {
+    Ok(Request::Profile(Profile {
+        subject: subject(from)?,
+        limit: from.number("limit", 0, 1)?,
+        place: place(from)?.unwrap_or_default(),
+        view: view(from)?,
+    }))
 }
 
 fn session_scope(from: &mut Arguments, filter: &Filter) -> Result<SessionScope> {

@@ -19,18 +19,20 @@ use crate::wire::message::{Branch, Place, Request, Snapshot, View};
 type Reader = fn(&mut Arguments) -> Result<Request>;
 
 /// In the order in which they are listed, those of the core profile first.
-const TOOLS: [(&str, Reader); 23] = [
+const TOOLS: [(&str, Reader); 25] = [
     ("memory_store", memories::store),
     ("memory_retrieve", memories::retrieve),
     ("memory_list", memories::list),
     ("memory_correct", memories::correct),
     ("memory_purge", memories::purge),
+    ("memory_feedback", memories::feedback),
     ("memory_snapshot", names::snapshot),
     ("memory_branch", names::branch),
     ("memory_checkout", names::checkout),
     ("memory_diff", versions::diff),
     ("memory_merge", versions::merge),
     ("memory_rollback", versions::rollback),
+    ("memory_profile", memories::profile),
     ("memory_snapshots", names::snapshots),
     ("memory_snapshot_delete", names::snapshot_delete),
     ("memory_branches", names::branches),
@@ -146,6 +148,7 @@ fn shown(request: &Request) -> (Page, &Place) {
     match request {
         Request::Retrieve(ask) => (none, &ask.place),
         Request::List(ask) => (ask.page, &ask.place),
+        Request::Profile(ask) => (none, &ask.place),
         Request::Diff(ask) => (ask.page, &ask.place),
         Request::Log(ask) => (ask.page, here),
         Request::Snapshot(Snapshot::List { page, .. }) => (*page, here),

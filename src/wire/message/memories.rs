@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Marks;
 use crate::model::{
-    Author, CommitId, Confidence, Filter, Kind, Masked, Memory, MemoryId, Name, Page, Parts, ProjectId, Ref, Relation,
-    SessionId, Source, SubjectId, Time, Trust, VersionId, Walk,
+    Author, CommitId, Confidence, Feedback, Filter, Kind, Masked, Memory, MemoryId, Name, Page, Parts, ProjectId, Ref,
+    Relation, SessionId, Source, SubjectId, Time, Trust, VersionId, Walk,
 };
 
 /// Which project a request means.
@@ -47,6 +48,10 @@ pub struct Store {
     pub observed_at: Option<Time>,
     /// Default: by the kind of client.
     pub source: Option<Source>,
+    /// Default: never; a week for a `working` memory that is not pinned.
+    pub expires_at: Option<Time>,
+    /// It does not age, and comes before others of its likes.
+    pub is_pinned: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -98,6 +103,7 @@ pub struct Correct {
     pub trust: Option<Trust>,
     /// `None` keeps what the memory had.
     pub tags: Option<Vec<String>>,
+    pub marks: Marks,
 }
 
 /// Which memory is meant.
@@ -237,6 +243,10 @@ pub struct Shaped {
     pub short_len: u8,
     /// Signs of an attempt to instruct or to hide (`guard/`); empty for most.
     pub flags: Vec<String>,
+    /// What is left of its confidence at the moment that was asked about ([`Memory::confidence_at`]).
+    pub confidence: Confidence,
+    /// What was said of it; nothing at a past state.
+    pub feedback: Feedback,
 }
 
 impl Shaped {

@@ -123,6 +123,7 @@ impl Bench {
             names: vec![],
             progress: Progress::Keep,
             memo: b"memo".to_vec(),
+            ratings: vec![],
             acknowledged: vec![],
         }
     }

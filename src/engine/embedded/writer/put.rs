@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use redb::ReadableTable;
+
 use super::super::index::{Entry, Words};
 use super::super::store::Head;
-use super::super::tables::{self, Body, Move, Reply, VersionRow, bitmap_bytes, move_key, touch};
+use super::super::tables::{self, Body, FEEDBACK, Move, Reply, VersionRow, bitmap_bytes, move_key, touch};
 use super::{Answer, Batch, Footing, Order, Tables};
 use crate::engine::history::commit::Next;
 use crate::engine::history::draft::Draft;
 use crate::engine::history::judge::{Judged, Verdict, judge};
 use crate::error::Result;
-use crate::model::{Applied, Name, OpId, Write};
+use crate::model::{Applied, Name, OpId, Rating, Time, Write};
 
 /// One write, judged and written down. The outer error fails the transaction, the inner one only this write.
 pub fn one(tables: &mut Tables, batch: &mut Batch, order: Order) -> Result<Result<Answer>> {
@@ -48,10 +50,25 @@ fn put(tables: &mut Tables, batch: &mut Batch, op: OpId, write: Write, mut verdi
     for (name, step) in &named.rows {
         put_move(tables, name, step)?;
     }
+    put_ratings(tables, &write.ratings, write.at)?;
     batch.heads.extend(named.heads);
     tables.ops.insert(&op.to_bytes(), Reply::encode(write.at, &applied).as_slice())?;
     batch.is_changed = true;
     Ok(applied)
+}
+
+fn put_ratings(tables: &Tables, ratings: &[Rating], at: Time) -> Result<()> {
+    if ratings.is_empty() {
+        return Ok(());
+    }
+    let mut rows = tables.transaction.open_table(FEEDBACK)?;
+    for rating in ratings {
+        let known = rows.get(&rating.id.0)?.map(|row| tables::feedback(row.value())).transpose()?;
+        let mut feedback = known.unwrap_or_default();
+        feedback.note(rating.signal, at);
+        rows.insert(&rating.id.0, tables::feedback_bytes(&feedback).as_slice())?;
+    }
+    Ok(())
 }
 
 /// Writes the rows of a commit and of its new versions.

@@ -1,7 +1,8 @@
-//! The bytes of what is stored of versions, commits, names, replies and merges in progress, whatever stores them. It
-//! knows bytes only: which rows there are is an engine's.
+//! The bytes of what is stored of versions, commits, names, replies, feedback and merges in progress, whatever stores
+//! them. It knows bytes only: which rows there are is an engine's.
 
 mod commit;
+mod feedback;
 mod name;
 mod reply;
 mod version;
@@ -11,6 +12,7 @@ use roaring::RoaringBitmap;
 use crate::error::{Error, Result};
 
 pub use commit::{Body, CommitRow, Delta, Place};
+pub use feedback::{feedback, feedback_bytes};
 pub use name::{Event, Move, Standing};
 pub use reply::{Reply, pending, pending_bytes};
 pub use version::{VersionRow, text_key};

@@ -45,6 +45,10 @@ pub fn memory_in(ids: &[MemoryId]) -> String {
     format!("memory in ({})", hexes(ids.iter().map(ToString::to_string)))
 }
 
+pub fn feedback_of(ids: &[MemoryId]) -> String {
+    format!("select memory, record from feedback where {}", memory_in(ids))
+}
+
 pub fn version_in(ids: &[VersionId]) -> String {
     format!("version in ({})", hexes(ids.iter().map(ToString::to_string)))
 }

@@ -37,7 +37,12 @@ pub const DELETE_MOVES: &str = "delete from moves \
      and (made_at < ? or (made_at = ? and seq <= ?))";
 pub const DELETE_NAME: &str = "delete from names where name = concat('', ?) and made_at = ? and seq = ?";
 
-/// `table` is one of ours, `which` is made of numbers.
+/// Of these memories, those of which there is a version.
+pub fn memories_there(memories: &str) -> String {
+    format!("select distinct memory from versions where memory in ({memories})")
+}
+
+/// `table` is one of ours, `which` is made of numbers or ids.
 pub fn delete_from(table: &str, which: &str) -> String {
     format!("delete from {table} where {which}")
 }
