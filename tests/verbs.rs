@@ -246,6 +246,7 @@ async fn a_correction_by_question_finds_its_memory_or_refuses() {
         reason: None,
         trust: None,
         tags: None,
+        marks: Default::default(),
     };
     let corrected = world.service.correct(&next(&mut agent), ask("port of the staging database")).await.unwrap();
     assert_eq!(corrected.before, "The staging database runs on port 6433");

@@ -22,8 +22,8 @@ from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 warnings.simplefilter("ignore")
 BIN = os.path.abspath(os.environ["MEMORIA_BIN"])
 TOOLS = [
-    "memory_store", "memory_retrieve", "memory_list", "memory_correct", "memory_purge", "memory_snapshot", "memory_branch",
-    "memory_checkout", "memory_diff", "memory_merge", "memory_rollback",
+    "memory_store", "memory_retrieve", "memory_list", "memory_correct", "memory_purge", "memory_feedback",
+    "memory_snapshot", "memory_branch", "memory_checkout", "memory_diff", "memory_merge", "memory_rollback",
 ]
 UNICODE = "Ünïcödé 测试 👩‍👩‍👧 שלום e\u0301 \U0001f9ff tab\tand\nnewline"
 

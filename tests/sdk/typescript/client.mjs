@@ -14,8 +14,8 @@ import { StdioClientTransport as StdioV1 } from "@modelcontextprotocol/sdk/clien
 
 const BIN = resolve(process.env.MEMORIA_BIN);
 const TOOLS = [
-  "memory_store", "memory_retrieve", "memory_list", "memory_correct", "memory_purge", "memory_snapshot", "memory_branch",
-  "memory_checkout", "memory_diff", "memory_merge", "memory_rollback",
+  "memory_store", "memory_retrieve", "memory_list", "memory_correct", "memory_purge", "memory_feedback",
+  "memory_snapshot", "memory_branch", "memory_checkout", "memory_diff", "memory_merge", "memory_rollback",
 ];
 const UNICODE = "Ünïcödé 测试 👩‍👩‍👧 שלום e\u0301 \u{1f9ff} tab\tand\nnewline";
 const HANDSHAKES = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
