@@ -363,3 +363,26 @@ fn files_lie_where_each_system_has_them() {
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), shown);
 }
+
+#[test]
+fn an_agent_is_found_by_its_program_or_by_what_it_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().to_owned();
+    let path = vec![home.join("bin")];
+    let machine = Machine { config: home.join(".config"), path, home: home.clone(), ..machine(System::Linux) };
+    let found =
+        || ALL.iter().filter(|agent| (agent.is_installed)(&machine)).map(|agent| agent.name).collect::<Vec<_>>();
+    assert_eq!(found(), Vec::<&str>::new(), "on an empty machine");
+    std::fs::create_dir_all(home.join("bin")).unwrap();
+    for program in ["claude", "codex", "goose"] {
+        std::fs::write(home.join("bin").join(program), "").unwrap();
+    }
+    assert_eq!(found(), ["claude-code", "codex", "goose"]);
+    for folder in [".cursor", ".kiro", ".gemini", ".cline", ".roo", ".junie", ".codeium/windsurf"] {
+        std::fs::create_dir_all(home.join(folder)).unwrap();
+    }
+    for folder in ["Code", "Claude", "zed", "opencode"] {
+        std::fs::create_dir_all(home.join(".config").join(folder)).unwrap();
+    }
+    assert_eq!(found().len(), ALL.len(), "{:?}", found());
+}

@@ -12,10 +12,7 @@ pub const AGENT: Agent = Agent {
         read: "2026-11-23",
         tried: Tried::Documentation,
     },
-    is_installed: |machine| {
-        let ides = machine.config.join("JetBrains");
-        machine.has_program("junie") || machine.home.join(".junie").is_dir() || ides.is_dir()
-    },
+    is_installed: |machine| machine.has_program("junie") || machine.home.join(".junie").is_dir(),
     plan,
 };
 

@@ -3,6 +3,8 @@
 //! `.windsurf/rules`; servers of a project (`.devin/mcp_config.json`) are new. Its hooks cannot add to the context, so
 //! there are none.
 
+use std::path::PathBuf;
+
 use super::ours;
 use super::{Agent, Dialect, Machine, Reach, Source, Step, System, Tried};
 
@@ -16,30 +18,37 @@ pub const AGENT: Agent = Agent {
     },
     is_installed: |machine| {
         let programs = ["windsurf", "devin-desktop"].iter().any(|name| machine.has_program(name));
-        programs || machine.home.join(".codeium").join("windsurf").is_dir()
+        programs || settings(machine).is_dir() || before(machine).is_dir()
     },
     plan,
 };
 
 const FRONT: &str = "---\ntrigger: always_on\n---\n";
 
+/// `~/.config/devin`, also on macOS; `%APPDATA%\devin`.
+fn settings(machine: &Machine) -> PathBuf {
+    match machine.system {
+        System::Windows => machine.config.join("devin"),
+        System::Linux | System::MacOs => ours::dot_config(machine).join("devin"),
+    }
+}
+
+/// Where it was under its old name, and where its rules still are.
+fn before(machine: &Machine) -> PathBuf {
+    machine.home.join(".codeium").join("windsurf")
+}
+
 fn plan(machine: &Machine, reach: &Reach) -> Vec<Step> {
     let entry = ours::entry(machine, reach);
+    let server = |file: PathBuf| ours::server(file, "mcpServers", entry.clone(), Dialect::Comments);
     match reach {
-        Reach::User => {
-            let before = machine.home.join(".codeium").join("windsurf");
-            let settings = match machine.system {
-                System::Windows => machine.config.join("devin"),
-                System::Linux | System::MacOs => ours::dot_config(machine).join("devin"),
-            };
-            vec![
-                ours::server(settings.join("mcp_config.json"), "mcpServers", entry.clone(), Dialect::Comments),
-                ours::server(before.join("mcp_config.json"), "mcpServers", entry, Dialect::Comments),
-                ours::shared_rule(before.join("memories").join("global_rules.md")),
-            ]
-        }
+        Reach::User => vec![
+            server(settings(machine).join("mcp_config.json")),
+            server(before(machine).join("mcp_config.json")),
+            ours::shared_rule(before(machine).join("memories").join("global_rules.md")),
+        ],
         Reach::Project(project) => vec![
-            ours::server(project.join(".devin").join("mcp_config.json"), "mcpServers", entry, Dialect::Comments),
+            server(project.join(".devin").join("mcp_config.json")),
             ours::own_rule(project.join(".windsurf").join("rules").join("memoria.md"), FRONT),
         ],
     }
