@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::client::{self, project, spawn};
+use crate::client::{self, Running, project, spawn};
 use crate::error::{Error, Result};
 use crate::paths::Paths;
 use crate::wire::message::{Brief, Checked, ClientKind, Open, Request, Response};
@@ -78,10 +78,21 @@ fn answer(words: &[String], begun: Instant) -> Result<()> {
     let Some(brief) = wanted(event, protocol, &payload) else { return Ok(()) };
     let open = introduced(&payload);
     let paths = Paths::from_env()?;
-    let answered = ask::block_on(told(&paths, &open, event, Request::Brief(brief), begun))?;
-    let Some(Response::Briefed(briefed)) = answered else { return Ok(()) };
-    let Some(reply) = protocol.reply(event, &briefed.text) else { return Ok(()) };
-    // In one piece: whoever reads it gets all or nothing. A closed end is the reader's choice.
+    ask::block_on(async {
+        let Some(mut daemon) = reach(&paths, &open, event, begun).await? else { return Ok(()) };
+        let agent = brief.agent.clone().filter(|_| event == Event::SessionStart);
+        let heard =
+            Brief { checked: Checked::Heard, agent, conversation: brief.conversation.clone(), ..Brief::default() };
+        let Some(Response::Briefed(briefed)) = daemon.ask(Request::Brief(brief)).await? else { return Ok(()) };
+        let Some(reply) = protocol.reply(event, &briefed.text) else { return Ok(()) };
+        print(&reply)?;
+        // Only what has left this process was told: an answer that came too late is still news.
+        daemon.ask(Request::Brief(heard)).await.map(drop)
+    })
+}
+
+/// In one piece: whoever reads it gets all or nothing.
+fn print(reply: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(reply.as_bytes()).and_then(|()| out.flush()).map_err(|e| Error::io("answer the agent", &e))
 }
@@ -141,23 +152,22 @@ fn introduced(payload: &Payload) -> Open {
     }
 }
 
-/// Asks the daemon that runs. Where there is none, a session's beginning starts one and waits as long as it may: what
-/// it brings is worth that once. A prompt only starts one, for the next prompt.
-async fn told(paths: &Paths, open: &Open, event: Event, request: Request, begun: Instant) -> Result<Option<Response>> {
-    if let Some(answer) = client::ask_running(paths, open, &request).await? {
-        return Ok(Some(answer));
-    }
-    if !matches!(event, Event::SessionStart | Event::Prompt) {
-        return Ok(None);
+/// The daemon that runs. Where there is none, a session's beginning starts one and waits as long as it may: what it
+/// brings is worth that once. A prompt only starts one, for the next prompt.
+async fn reach(paths: &Paths, open: &Open, event: Event, begun: Instant) -> Result<Option<Running>> {
+    let mut running = Running::connect(paths, open).await?;
+    if running.is_some() || !matches!(event, Event::SessionStart | Event::Prompt) {
+        return Ok(running);
     }
     spawn::detached()?;
-    while event == Event::SessionStart && begun.elapsed() < WITHIN {
+    while event == Event::SessionStart && running.is_none() && begun.elapsed() < WITHIN {
         tokio::time::sleep(LOOK_AGAIN).await;
-        if let Some(answer) = client::ask_running(paths, open, &request).await? {
-            return Ok(Some(answer));
-        }
+        running = Running::connect(paths, open).await?;
     }
-    Err(Error::unavailable("no daemon ran; one is being started"))
+    if running.is_none() {
+        return Err(Error::unavailable("no daemon ran; one is being started"));
+    }
+    Ok(running)
 }
 
 #[cfg(test)]

@@ -80,19 +80,36 @@ impl Client {
     }
 }
 
-/// Asks the daemon that runs, once: nothing is started, and nothing is sent again. `None` where none runs, or it goes.
-///
-/// # Errors
-/// The daemon's own; or that it is older than this program, and does not know every request.
-pub async fn ask_running(paths: &Paths, open: &Open, request: &Request) -> Result<Option<Response>> {
-    let Some(mut connection) = connect::connect(paths, open).await? else { return Ok(None) };
-    if connection.daemon.minor < MINOR {
-        let older = connection.daemon.build;
-        return Err(Error::protocol(format!("the daemon that runs is older, {older}: run `memoria restart`")));
+/// A talk with the daemon that runs: nothing is started, and nothing is sent again. For whoever has no time.
+pub struct Running {
+    connection: Connection,
+    nonce: [u8; 16],
+    calls: u64,
+}
+
+impl Running {
+    /// `None` where no daemon runs.
+    ///
+    /// # Errors
+    /// When one is there but refuses or stays silent; or is older than this program, and does not know every request.
+    pub async fn connect(paths: &Paths, open: &Open) -> Result<Option<Self>> {
+        let Some(connection) = connect::connect(paths, open).await? else { return Ok(None) };
+        if connection.daemon.minor < MINOR {
+            let older = connection.daemon.build;
+            return Err(Error::protocol(format!("the daemon that runs is older, {older}: run `memoria restart`")));
+        }
+        Ok(Some(Self { connection, nonce: open.nonce, calls: 0 }))
     }
-    let op = OpId { nonce: open.nonce, line: 1 };
-    let ask = Ask { op, attempt: 1, is_replay: false, request: request.clone() };
-    exchange(&mut connection, 1, ask).await
+
+    /// `None` where the daemon goes before it has answered.
+    ///
+    /// # Errors
+    /// The daemon's own.
+    pub async fn ask(&mut self, request: Request) -> Result<Option<Response>> {
+        self.calls += 1;
+        let op = OpId { nonce: self.nonce, line: self.calls };
+        exchange(&mut self.connection, self.calls as u32, Ask { op, attempt: 1, is_replay: false, request }).await
+    }
 }
 
 /// `None` when the daemon went before it answered, or is going and refused.

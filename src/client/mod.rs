@@ -10,5 +10,5 @@ pub mod project;
 pub mod shim;
 pub mod spawn;
 
-pub use call::{Client, ask_running, introduction};
+pub use call::{Client, Running, introduction};
 pub use pipeline::Pipeline;

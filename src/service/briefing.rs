@@ -41,17 +41,15 @@ impl<E: Engine> Service<E> {
     /// As `retrieve` and `list`; a file of this machine that cannot be written is logged.
     pub async fn brief(&self, caller: &Caller, ask: Brief, written: fn(&Briefed) -> String) -> Result<Briefed> {
         let branch = self.branch(caller, ask.branch);
-        if ask.checked == Checked::Void {
-            ask.conversation.iter().for_each(|conversation| self.told.forget(conversation));
+        let agent = ask.agent.as_deref().or(caller.agent.as_deref());
+        if matches!(ask.checked, Checked::Void | Checked::Heard) {
+            self.note(caller, agent, ask.conversation.as_deref(), ask.checked);
             let at = self.head(&branch).await?;
             return Ok(empty(caller, &Seen::head(at, branch)));
         }
         let (mut briefed, budget) = match &ask.prompt {
             Some(prompt) => (self.relevant(caller, branch, prompt, ask.budget_tokens).await?, PROMPT_TOKENS),
-            None => {
-                let agent = ask.agent.as_deref().or(caller.agent.as_deref());
-                (self.worth_knowing(caller, branch, agent, ask.checked).await?, SESSION_TOKENS)
-            }
+            None => (self.worth_knowing(caller, branch, agent, ask.checked).await?, SESSION_TOKENS),
         };
         if let Some(conversation) = &ask.conversation {
             if ask.prompt.is_none() {
@@ -66,9 +64,24 @@ impl<E: Engine> Service<E> {
             briefed.text.clear();
         }
         if let Some(conversation) = &ask.conversation {
-            self.told.add(conversation, briefed.told.iter().map(|told| told.memory.version));
+            self.told.offer(conversation, briefed.told.iter().map(|told| told.memory.version));
         }
         Ok(briefed)
+    }
+
+    /// What has become of what was told before.
+    fn note(&self, caller: &Caller, agent: Option<&str>, conversation: Option<&str>, checked: Checked) {
+        match (checked, conversation) {
+            (Checked::Heard, Some(conversation)) => self.told.heard(conversation),
+            (_, Some(conversation)) => self.told.forget(conversation),
+            (_, None) => {}
+        }
+        if checked == Checked::Heard
+            && let Some(agent) = agent
+            && let Err(error) = self.looks.heard(agent, caller.project.as_ref())
+        {
+            tracing::warn!("what {} has seen is known until the daemon ends: {error}", one_line(agent, 60));
+        }
     }
 
     async fn relevant(&self, caller: &Caller, branch: Name, prompt: &str, budget_tokens: u32) -> Result<Briefed> {
@@ -131,10 +144,8 @@ impl<E: Engine> Service<E> {
                     whys.push(Why::News);
                 }
             }
-            if checked == Checked::Note
-                && let Err(error) = self.looks.note(agent, project, at.commit)
-            {
-                tracing::warn!("what {} has seen is known until the daemon ends: {error}", one_line(agent, 60));
+            if checked == Checked::Note {
+                self.looks.offer(agent, project, at.commit);
             }
         }
         let shaped = self.shape(versions).await?;
@@ -259,12 +270,15 @@ fn shortened(mut told: Told) -> Told {
 }
 
 /// Leaves out what matters least until the text is within its budget. What is pinned goes last; news, which is told
-/// shortly, goes after the rules.
+/// shortly, goes after the rules. While the bare texts alone are too long, nothing is written.
 fn fit(briefed: &mut Briefed, budget_tokens: u32, written: fn(&Briefed) -> String) {
+    let mut bare: u32 = briefed.told.iter().map(bare_tokens).sum();
     loop {
-        briefed.text = written(briefed);
-        if tokens_of(&briefed.text) <= budget_tokens {
-            return;
+        if bare <= budget_tokens {
+            briefed.text = written(briefed);
+            if tokens_of(&briefed.text) <= budget_tokens {
+                return;
+            }
         }
         let last = |why| briefed.told.iter().rposition(|told| told.why == why);
         let least = last(Why::Relevant).or_else(|| last(Why::Rule)).or_else(|| last(Why::News));
@@ -273,9 +287,13 @@ fn fit(briefed: &mut Briefed, budget_tokens: u32, written: fn(&Briefed) -> Strin
             briefed.text.clear();
             return;
         };
-        briefed.told.remove(least);
+        bare -= bare_tokens(&briefed.told.remove(least));
         briefed.left_out += 1;
     }
+}
+
+fn bare_tokens(told: &Told) -> u32 {
+    tokens_of(&told.memory.memory.text)
 }
 
 /// The first bytes of a text, at most so many, whole characters.

@@ -14,6 +14,8 @@ use crate::model::{CommitId, ProjectId, Time};
 const HEADER: &str = "memoria looks 1";
 /// What nobody has looked at for so long is not news any more.
 const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
+/// Briefings whose arrival nobody has confirmed yet. Whoever is told again has lost nothing.
+const OFFERED_MAX: usize = 1_000;
 /// An agent's name in the file. Agents say their own names, and can say anything.
 const AGENT_CHARS_MAX: usize = 60;
 
@@ -29,7 +31,14 @@ pub(super) struct Look {
 /// Every agent's last look at each project.
 pub(super) struct Looks {
     file: PathBuf,
-    marks: Mutex<HashMap<Key, Look>>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    marks: HashMap<Key, Look>,
+    /// Told, and not known to have been heard.
+    offered: HashMap<Key, CommitId>,
 }
 
 impl Looks {
@@ -47,28 +56,39 @@ impl Looks {
                 HashMap::new()
             }
         };
-        Self { file, marks: Mutex::new(marks) }
+        Self { file, inner: Mutex::new(Inner { marks, ..Inner::default() }) }
     }
 
     pub fn last(&self, agent: &str, project: Option<&ProjectId>) -> Option<Look> {
-        self.lock().get(&(named(agent), project.cloned())).copied()
+        self.lock().marks.get(&(named(agent), project.cloned())).copied()
     }
 
-    /// What the agent sees from now on as news begins after this commit.
+    /// The agent is being told of everything up to this commit.
+    pub fn offer(&self, agent: &str, project: Option<&ProjectId>, commit: CommitId) {
+        let mut inner = self.lock();
+        if inner.offered.len() >= OFFERED_MAX {
+            inner.offered.clear();
+        }
+        inner.offered.insert((named(agent), project.cloned()), commit);
+    }
+
+    /// It has heard that: news begins after it.
     ///
     /// # Errors
     /// When the file cannot be written; it is remembered until the daemon ends all the same.
-    pub fn note(&self, agent: &str, project: Option<&ProjectId>, commit: CommitId) -> Result<()> {
-        let mut marks = self.lock();
+    pub fn heard(&self, agent: &str, project: Option<&ProjectId>) -> Result<()> {
+        let mut inner = self.lock();
+        let key = (named(agent), project.cloned());
+        let Some(commit) = inner.offered.remove(&key) else { return Ok(()) };
         let now = clock::now();
-        marks.insert((named(agent), project.cloned()), Look { commit, at: now });
         let oldest = now.plus_ms(-KEPT_MS);
-        marks.retain(|_, look| look.at >= oldest);
-        keep(&self.file, &written(&marks), Lasting::KillProof)
+        inner.marks.insert(key, Look { commit, at: now });
+        inner.marks.retain(|_, look| look.at >= oldest);
+        keep(&self.file, &written(&inner.marks), Lasting::KillProof)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Look>> {
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,6 +129,23 @@ mod tests {
         CommitId([byte; 32])
     }
 
+    fn note(looks: &Looks, agent: &str, project: Option<&ProjectId>, byte: u8) {
+        looks.offer(agent, project, commit(byte));
+        looks.heard(agent, project).unwrap();
+    }
+
+    #[test]
+    fn what_did_not_reach_an_agent_is_still_news() {
+        let dir = tempfile::tempdir().unwrap();
+        let looks = Looks::open(dir.path().join("looks"));
+        note(&looks, "codex", None, 1);
+        looks.offer("codex", None, commit(2));
+        looks.heard("cursor", None).unwrap();
+        assert_eq!(looks.last("codex", None).map(|look| look.commit), Some(commit(1)));
+        looks.heard("codex", None).unwrap();
+        assert_eq!(looks.last("codex", None).map(|look| look.commit), Some(commit(2)));
+    }
+
     #[test]
     fn looks_outlive_the_daemon_by_agent_and_project() {
         let dir = tempfile::tempdir().unwrap();
@@ -116,9 +153,9 @@ mod tests {
         let project = ProjectId::new("h.org/we/site").unwrap();
         let looks = Looks::open(file.clone());
         assert_eq!(looks.last("codex", None), None);
-        looks.note("codex", None, commit(1)).unwrap();
-        looks.note("codex", Some(&project), commit(2)).unwrap();
-        looks.note("a\tb\nc", Some(&project), commit(3)).unwrap();
+        note(&looks, "codex", None, 1);
+        note(&looks, "codex", Some(&project), 2);
+        note(&looks, "a\tb\nc", Some(&project), 3);
         let again = Looks::open(file);
         let last = |agent, project| again.last(agent, project).map(|look| look.commit);
         assert_eq!(last("codex", None), Some(commit(1)));
@@ -135,7 +172,7 @@ mod tests {
             fs::write(&file, text).unwrap();
             let looks = Looks::open(file.clone());
             assert_eq!(looks.last("a", None), None, "{text:?}");
-            looks.note("a", None, commit(7)).unwrap();
+            note(&looks, "a", None, 7);
             assert_eq!(Looks::open(file.clone()).last("a", None).unwrap().commit, commit(7));
         }
     }

@@ -15,34 +15,50 @@ const ID_BYTES_MAX: usize = 128;
 
 /// Conversations, that of the last word last.
 #[derive(Default)]
-pub(super) struct Conversations(Mutex<VecDeque<(String, VecDeque<VersionId>)>>);
+pub(super) struct Conversations(Mutex<VecDeque<Conversation>>);
+
+#[derive(Default)]
+struct Conversation {
+    id: String,
+    told: VecDeque<VersionId>,
+    /// Said last, and not known to have been heard.
+    offered: Vec<VersionId>,
+}
 
 impl Conversations {
-    /// Whether this version was told in this conversation.
+    /// Whether this version was told, and heard, in this conversation.
     pub fn has(&self, conversation: &str, version: VersionId) -> bool {
-        self.lock().iter().any(|(id, told)| id == known(conversation) && told.contains(&version))
+        self.lock().iter().any(|one| one.id == known(conversation) && one.told.contains(&version))
     }
 
-    pub fn add(&self, conversation: &str, versions: impl Iterator<Item = VersionId>) {
+    /// These are being told.
+    pub fn offer(&self, conversation: &str, versions: impl Iterator<Item = VersionId>) {
         let mut all = self.lock();
-        let at = all.iter().position(|(id, _)| id == known(conversation));
-        let mut one =
-            at.and_then(|at| all.remove(at)).unwrap_or_else(|| (known(conversation).to_owned(), <_>::default()));
-        one.1.extend(versions);
-        while one.1.len() > VERSIONS_MAX {
-            one.1.pop_front();
-        }
+        let at = all.iter().position(|one| one.id == known(conversation));
+        let fresh = || Conversation { id: known(conversation).to_owned(), ..Conversation::default() };
+        let mut one = at.and_then(|at| all.remove(at)).unwrap_or_else(fresh);
+        one.offered = versions.take(VERSIONS_MAX).collect();
         all.push_back(one);
         if all.len() > CONVERSATIONS_MAX {
             all.pop_front();
         }
     }
 
-    pub fn forget(&self, conversation: &str) {
-        self.lock().retain(|(id, _)| id != known(conversation));
+    /// What was told last has arrived.
+    pub fn heard(&self, conversation: &str) {
+        let mut all = self.lock();
+        let Some(one) = all.iter_mut().find(|one| one.id == known(conversation)) else { return };
+        one.told.extend(one.offered.drain(..));
+        while one.told.len() > VERSIONS_MAX {
+            one.told.pop_front();
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(String, VecDeque<VersionId>)>> {
+    pub fn forget(&self, conversation: &str) {
+        self.lock().retain(|one| one.id != known(conversation));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Conversation>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,12 +82,19 @@ mod tests {
         VersionId(bytes)
     }
 
+    fn tell(all: &Conversations, conversation: &str, numbers: std::ops::Range<u16>) {
+        all.offer(conversation, numbers.map(version));
+        all.heard(conversation);
+    }
+
     #[test]
-    fn a_conversation_knows_what_it_was_told_until_it_is_forgotten() {
+    fn a_conversation_knows_what_it_heard_until_it_is_forgotten() {
         let all = Conversations::default();
-        all.add("a", [version(1), version(2)].into_iter());
-        all.add("b", [version(3)].into_iter());
+        tell(&all, "a", 1..3);
+        tell(&all, "b", 3..4);
+        all.offer("a", [version(4)].into_iter());
         assert!(all.has("a", version(1)) && all.has("a", version(2)) && !all.has("a", version(3)));
+        assert!(!all.has("a", version(4)), "nobody has heard that yet");
         all.forget("a");
         assert!(!all.has("a", version(1)) && all.has("b", version(3)));
     }
@@ -79,12 +102,14 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded() {
         let all = Conversations::default();
-        all.add("a", (0..1000).map(version));
+        for first in (0..1000).step_by(50) {
+            tell(&all, "a", first..first + 50);
+        }
         assert!(!all.has("a", version(1000 - VERSIONS_MAX as u16 - 1)) && all.has("a", version(999)));
         for other in 0..CONVERSATIONS_MAX {
-            all.add(&format!("{other}{}", "x".repeat(10_000)), [version(1)].into_iter());
+            tell(&all, &format!("{other}{}", "x".repeat(10_000)), 1..2);
         }
         assert!(!all.has("a", version(999)), "the quietest is forgotten");
-        assert!(all.lock().iter().all(|(id, _)| id.len() <= ID_BYTES_MAX));
+        assert!(all.lock().iter().all(|one| one.id.len() <= ID_BYTES_MAX));
     }
 }

@@ -29,10 +29,12 @@ pub enum Checked {
     /// It stays news: somebody only looks.
     #[default]
     Leave,
-    /// From now on news is what comes after this.
+    /// Once it is [`Checked::Heard`], news is what comes after this.
     Note,
     /// Nothing is told. The conversation has lost its beginning, or is over: what was told in it may be told again.
     Void,
+    /// Nothing is told. What was told last has arrived: to the agent that is named, and in the conversation that is.
+    Heard,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
