@@ -1,7 +1,7 @@
-//! Codex, the CLI, the IDE extension and the app: servers in `config.toml` (as `codex mcp add` writes them), the rule in
-//! `AGENTS.md`, hooks in `hooks.json`, in `~/.codex`; of a project `.codex/config.toml`, which counts only where the user
-//! trusts it, and `AGENTS.md`. Codex runs a hook only after the user has looked at it with `/hooks`. A folder set by
-//! `CODEX_HOME` is not looked for.
+//! Codex, the CLI, the IDE extension and the app: servers in `config.toml` (as `codex mcp add` writes them), the rule
+//! in `AGENTS.md`, hooks in `hooks.json`, in `~/.codex`; of a project `.codex/config.toml`, which counts only where the
+//! user trusts it, and `AGENTS.md`. Codex runs a hook only after the user has looked at it with `/hooks`. A folder set
+//! by `CODEX_HOME` is not looked for.
 
 use super::ours::{self, NAME};
 use super::{Agent, Dialect, Edit, Machine, Purpose, Reach, Source, Step, Tried};

@@ -1,6 +1,6 @@
-//! Gemini CLI: servers (as `gemini mcp add` writes them) and hooks in `settings.json`, in `~/.gemini` and in a project's
-//! `.gemini`; the rule in `GEMINI.md`. Its hooks' timeouts are milliseconds. Its only permission for a server is for all
-//! of its tools, so none is given.
+//! Gemini CLI: servers (as `gemini mcp add` writes them) and hooks in `settings.json`, in `~/.gemini` and in a
+//! project's `.gemini`; the rule in `GEMINI.md`. Its hooks' timeouts are milliseconds. Its only permission for a server
+//! is for all of its tools, so none is given.
 
 use serde_json::json;
 

@@ -19,11 +19,12 @@ pub const NAME: &str = "memoria";
 
 /// The tools that may run unasked: they take nothing away. Merging, correcting, purging, rolling back are not among
 /// them.
-pub const HARMLESS: [&str; 7] = [
+pub const HARMLESS: [&str; 8] = [
     "memory_retrieve",
     "memory_list",
     "memory_diff",
     "memory_store",
+    "memory_feedback",
     "memory_snapshot",
     "memory_branch",
     "memory_checkout",
@@ -112,8 +113,8 @@ pub(super) const CLAUDE_EVENTS: [(&str, Event); 4] = [
     ("SessionEnd", Event::SessionEnd),
 ];
 
-/// A hook for each event, at the end of the client's array for it; `shape` puts its command line into the client's form.
-/// Only of the user's own files: a colleague without Memoria would see it fail.
+/// A hook for each event, at the end of the client's array for it; `shape` puts its command line into the client's
+/// form. Only of the user's own files: a colleague without Memoria would see it fail.
 pub(super) fn hooks(
     (file, dialect): (&Path, Dialect),
     machine: &Machine,
