@@ -1,5 +1,7 @@
 //! An agent's session without a daemon: `mcp::Session` over a backend in memory.
 
+#[path = "mcp/attached.rs"]
+mod attached;
 #[path = "mcp/backend.rs"]
 mod backend;
 #[path = "mcp/protocol.rs"]

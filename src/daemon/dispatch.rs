@@ -24,7 +24,7 @@ use crate::model::{Name, OpId, ProjectId, SessionId, StoreStatus};
 use crate::paths::Paths;
 use crate::service::{Caller, Checkouts, Service, Vectors, follow};
 use crate::wire::message::{
-    EmbeddingStatus, EndSession, EngineName, Moved, Relocate, Relocated, RelocationStage, Request, Response,
+    Branch, EmbeddingStatus, EndSession, EngineName, Moved, Relocate, Relocated, RelocationStage, Request, Response,
 };
 
 /// A store that failed to open is not tried more often than this.
@@ -44,6 +44,8 @@ pub struct Dispatch {
     /// Models and cached vectors, which outlive a store that is closed.
     vectors: Arc<Vectors>,
     relocation: Relocation,
+    /// How often branches have come, gone or changed their names, through this daemon.
+    renames: watch::Sender<u64>,
     /// Requests so far: a quiet interval is one in which it stands still.
     asked: AtomicU64,
 }
@@ -72,6 +74,7 @@ impl Dispatch {
             store: watch::Sender::new(Store::Closed),
             checkouts: Mutex::default(),
             relocation: Relocation::default(),
+            renames: watch::Sender::new(0),
             asked: AtomicU64::new(0),
         })
     }
@@ -121,7 +124,11 @@ impl Dispatch {
             return self.relocate(&service, ask).await.map(Response::Relocated);
         }
         self.relocation.refusal(&request)?;
+        let names = matches!(&request, Request::Branch(ask) if !matches!(ask, Branch::List { .. }));
         let answer = self.perform(&service, caller, request).await;
+        if names && answer.is_ok() {
+            self.renames.send_modify(|count| *count += 1);
+        }
         // Whatever it was: looking for texts without a vector costs nothing when there are none.
         self.vectors.wake();
         answer
@@ -212,6 +219,11 @@ impl Dispatch {
         }
         let checkouts = Arc::new(Checkouts::open(&self.paths.checkouts_file())?);
         Ok(Arc::clone(known.insert(checkouts)))
+    }
+
+    /// Hears whenever the list of branches may be another one.
+    pub fn names_changed(&self) -> watch::Receiver<u64> {
+        self.renames.subscribe()
     }
 
     /// These replies have arrived at the agent.

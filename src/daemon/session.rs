@@ -174,9 +174,22 @@ impl Session {
 
     async fn converse(&mut self) -> Result<()> {
         let house = Arc::clone(&self.house);
+        let (mut config, mut names) = (house.settings.config(), house.dispatch.names_changed());
+        let mut profile = config.borrow_and_update().mcp.profile;
         loop {
             let next = tokio::select! {
                 next = self.incoming.next() => next?,
+                Ok(()) = config.changed() => {
+                    let before = std::mem::replace(&mut profile, config.borrow_and_update().mcp.profile);
+                    if before != profile {
+                        self.tell(mcp::List::Tools);
+                    }
+                    continue;
+                }
+                Ok(()) = names.changed() => {
+                    self.tell(mcp::List::Resources);
+                    continue;
+                }
                 () = self.replies.closed() => return Ok(()),
                 () = house.drain.is_over() => return Ok(()),
             };
@@ -193,6 +206,14 @@ impl Session {
                 ToDaemon::Goodbye => self.see_off(),
                 ToDaemon::Open(_) => return Err(Error::protocol("a session was opened twice")),
             }
+        }
+    }
+
+    /// Tells the agent to ask for a list again, when it comes to read; never holds up what it asks.
+    fn tell(&self, list: mcp::List) {
+        if let Some(line) = self.agent.as_ref().and_then(|agent| agent.changed(list)) {
+            let replies = self.replies.clone();
+            tokio::spawn(async move { reply(&replies, 0, ToClient::Line(line)).await });
         }
     }
 

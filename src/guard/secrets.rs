@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 mod assignment;
+mod dsn;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -89,7 +90,7 @@ fn starts_word(bytes: &[u8], at: usize) -> bool {
 fn secret_at(text: &str, at: usize) -> Option<Found> {
     let first = text.as_bytes()[at];
     if first == b'-' {
-        return private_key(text, at);
+        return private_key(text, at).or_else(|| dsn::curl_user(text, at));
     }
     if !first.is_ascii_alphanumeric() && first != b'_' {
         return None;
@@ -97,6 +98,7 @@ fn secret_at(text: &str, at: usize) -> Option<Found> {
     token_at(text.as_bytes(), at)
         .or_else(|| authorization(text, at))
         .or_else(|| password_in_url(text, at))
+        .or_else(|| dsn::at(text, at))
         .or_else(|| assignment::at(text, at))
 }
 
@@ -216,7 +218,10 @@ fn password_in_url(text: &str, at: usize) -> Option<Found> {
         None => colon + bytes[colon..all].iter().position(|byte| *byte == b'@')?,
     };
     let password = text.get(colon + 1..end)?;
-    let is_secret = !password.is_empty() && !assignment::is_reference(password);
+    // `user:password@host` is how documents write it.
+    let is_form = text[authority..colon].to_ascii_lowercase().starts_with("user")
+        && password.to_ascii_lowercase().starts_with("pass");
+    let is_secret = !password.is_empty() && !is_form && !assignment::is_reference(password);
     is_secret.then_some(Found { start: colon + 1, end, what: "password in a URL" })
 }
 
@@ -226,20 +231,22 @@ const KEY_BYTES_MAX: usize = 20 * 1024;
 /// A PEM or PGP private key from its first dash to its last; without an end, as far as it looks like one.
 fn private_key(text: &str, at: usize) -> Option<Found> {
     let bytes = text.as_bytes();
-    if !bytes[at..].starts_with(b"-----BEGIN ") {
-        return None;
-    }
-    let label_end = run(bytes, at + 11, 64, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ');
-    let label = &text[at + 11..label_end];
+    // PEM's five dashes, and SSH2's four with a space.
+    let begin = ["-----BEGIN ", "---- BEGIN "].into_iter().find(|begin| text[at..].starts_with(begin))?;
+    let dashes = begin.trim_end_matches("BEGIN ");
+    let label_at = at + begin.len();
+    let is_label = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
+    let label_end = run(bytes, label_at, 64, is_label);
+    let label = text[label_at..label_end].trim_end();
     if !(label.ends_with("PRIVATE KEY") || label.ends_with("PRIVATE KEY BLOCK")) {
         return None;
     }
     let body = run(bytes, label_end, 5, |byte| byte == b'-');
     let window = &text[body..text.floor_char_boundary(body + KEY_BYTES_MAX)];
-    let end_mark = format!("-----END {label}");
+    let end_mark = format!("{dashes}END {label}");
     let end = match window.find(&end_mark) {
-        Some(offset) => run(bytes, body + offset + end_mark.len(), 5, |byte| byte == b'-'),
-        None => key_lines_end(text, body),
+        Some(offset) => run(bytes, body + offset + end_mark.len(), 5, |byte| byte == b'-' || byte == b' '),
+        None => Some(key_lines_end(text, body)).filter(|end| *end > body)?,
     };
     Some(Found { start: at, end, what: "private key" })
 }
@@ -251,6 +258,8 @@ fn key_lines_end(text: &str, body: usize) -> usize {
     for line in text[body..].split_inclusive('\n') {
         let content = line.trim_end();
         let base64 = content.bytes().take_while(|byte| is_base64(*byte)).count();
+        // A backslash at the end belongs to what follows: to the quote that ends a string of JSON.
+        let base64 = content[..base64].trim_end_matches('\\').len();
         let is_header =
             ["Proc-Type:", "DEK-Info:", "Version:", "Comment:"].iter().any(|name| content.starts_with(name));
         // A short word may be prose again, unless it is padded as an end is.

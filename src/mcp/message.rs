@@ -35,6 +35,7 @@ pub enum Code {
     InvalidRequest = -32600,
     MethodNotFound = -32601,
     InvalidParams = -32602,
+    ResourceNotFound = -32002,
     InternalError = -32603,
     UnsupportedProtocolVersion = -32022,
 }
@@ -88,6 +89,11 @@ pub fn judge(value: Value) -> Result<Message, Fault> {
 
 fn unusable(id: Value, why: &str) -> Fault {
     Fault { id, failure: Failure::new(Code::InvalidRequest, format!("not a JSON-RPC 2.0 message: {why}")) }
+}
+
+/// A notification of ours, as a line without its newline.
+pub fn notification(method: &str) -> Vec<u8> {
+    bytes(&json!({ "jsonrpc": "2.0", "method": method }))
 }
 
 /// The line that answers a request, without its newline.

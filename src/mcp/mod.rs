@@ -5,14 +5,16 @@
 
 mod arguments;
 mod message;
+mod prompts;
 mod quote;
 mod reply;
+mod resources;
 mod server;
 mod session;
 mod tools;
 
 pub use reply::briefing::written as briefing;
-pub use session::Session;
+pub use session::{List, Session};
 
 use crate::error::Result;
 use crate::model::OpId;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::message::{Code, Failure, Outcome, bytes};
 use super::reply::{self, Reply};
-use super::{Backend, Profile, tools};
+use super::{Backend, Profile, prompts, resources, tools};
 use crate::error;
 use crate::model::OpId;
 use crate::model::text::one_line;
@@ -22,11 +22,11 @@ pub type Version = &'static str;
 
 const VERSIONS: [Version; 5] = ["2024-11-05", "2025-03-26", HAS_STRUCTURED, NEWEST_WITH_INITIALIZE, STATELESS];
 /// Since this one a result has structured content.
-const HAS_STRUCTURED: Version = "2025-06-18";
+pub const HAS_STRUCTURED: Version = "2025-06-18";
 /// Agreed to with whoever asks for one that we do not know; in force until an agent says otherwise.
 pub const NEWEST_WITH_INITIALIZE: Version = "2025-11-25";
 /// Since this one there is no session: each request says in its `_meta` who asks, and in which version.
-const STATELESS: Version = "2026-07-28";
+pub const STATELESS: Version = "2026-07-28";
 
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -66,9 +66,28 @@ pub fn initialize(params: &Map<String, Value>) -> Result<(Agent, Version), Failu
 /// The answer to `initialize`.
 pub fn greeting(agreed: Version) -> Outcome {
     Ok(bytes(&json!({
-        "protocolVersion": agreed, "capabilities": { "tools": {} }, "serverInfo": ourselves(),
+        "protocolVersion": agreed, "capabilities": capabilities(true), "serverInfo": ourselves(),
         "instructions": INSTRUCTIONS,
     })))
+}
+
+/// Prompts never change. Without a session there is nobody to be told of a change: such an agent asks again.
+fn capabilities(tells_changes: bool) -> Value {
+    match tells_changes {
+        true => json!({ "tools": { "listChanged": true }, "resources": { "listChanged": true }, "prompts": {} }),
+        false => json!({ "tools": {}, "resources": {}, "prompts": {} }),
+    }
+}
+
+/// What a list, or a page of one, begins with in this version.
+pub fn page_fields(version: Version) -> Map<String, Value> {
+    let mut fields = Map::new();
+    if version >= STATELESS {
+        fields.insert("resultType".to_owned(), "complete".into());
+        fields.insert("ttlMs".to_owned(), 0.into());
+        fields.insert("cacheScope".to_owned(), "private".into());
+    }
+    fields
 }
 
 /// Of any request but `initialize`: the version it is made in, and who asks if it says so. `agreed` is the session's.
@@ -115,10 +134,12 @@ pub fn answer(method: &str, params: &Map<String, Value>, version: Version, profi
     match method {
         "ping" if version < STATELESS => Ok(b"{}".to_vec()),
         "server/discover" => Ok(bytes(&json!({
-            "resultType": "complete", "supportedVersions": VERSIONS, "capabilities": { "tools": {} },
+            "resultType": "complete", "supportedVersions": VERSIONS, "capabilities": capabilities(false),
             "instructions": INSTRUCTIONS, "ttlMs": 0, "cacheScope": "private",
             "_meta": { "io.modelcontextprotocol/serverInfo": ourselves() },
         }))),
+        "resources/templates/list" => resources::templates(version),
+        "prompts/list" => prompts::list(version),
         "tools/list" if params.get("cursor").is_some_and(|cursor| !cursor.is_null()) => {
             Err(Failure::new(Code::InvalidParams, "the list of tools is one page: leave `cursor` out"))
         }
@@ -138,8 +159,29 @@ fn ourselves() -> Value {
     json!({ "name": "memoria", "version": env!("CARGO_PKG_VERSION") })
 }
 
+/// Whether the answer to this method needs the backend.
+pub fn asks_backend(method: &str) -> bool {
+    matches!(method, "tools/call" | "resources/list" | "resources/read" | "prompts/get")
+}
+
+/// The answer to one of those methods.
+pub async fn serve<B: Backend>(
+    backend: B,
+    op: OpId,
+    method: String,
+    params: Map<String, Value>,
+    version: Version,
+) -> Outcome {
+    match method.as_str() {
+        "resources/list" => resources::list(backend, op, &params, version).await,
+        "resources/read" => resources::read(backend, op, &params, version).await,
+        "prompts/get" => prompts::get(backend, op, params, version).await,
+        _ => call(backend, op, params, version).await,
+    }
+}
+
 /// `tools/call`: wrong arguments and the backend's errors are results that the model reads and can act on.
-pub async fn call<B: Backend>(backend: B, op: OpId, mut params: Map<String, Value>, version: Version) -> Outcome {
+async fn call<B: Backend>(backend: B, op: OpId, mut params: Map<String, Value>, version: Version) -> Outcome {
     let Some(Value::String(name)) = params.remove("name") else {
         return Err(Failure::new(Code::InvalidParams, "`tools/call` needs `name`, a text"));
     };

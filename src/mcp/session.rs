@@ -23,7 +23,7 @@ use crate::wire::message::Keep;
 const BATCH_MESSAGES_MAX: usize = limits::IN_FLIGHT_MAX;
 
 type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
-type Call = Box<dyn Fn(OpId, Map<String, Value>, Version) -> Work + Send + Sync>;
+type Call = Box<dyn Fn(OpId, String, Map<String, Value>, Version) -> Work + Send + Sync>;
 /// Calls that are not answered yet, by the agent's id. A message tells a call that it is cancelled; when the sender
 /// is dropped, the session has ended.
 type Running = Mutex<HashMap<Value, oneshot::Sender<()>>>;
@@ -37,9 +37,20 @@ pub struct Session {
     known: Mutex<Known>,
 }
 
+/// What an agent is shown, and may have to ask for again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// By another `mcp.profile`.
+    Tools,
+    /// By branches that came or went.
+    Resources,
+}
+
 /// What the agent has said of itself.
 struct Known {
     version: Version,
+    /// It has said that it is ready, after `initialize`: from then on we may speak unasked.
+    is_ready: bool,
     agent: Option<Agent>,
 }
 
@@ -48,11 +59,13 @@ impl Session {
     pub fn start<B: Backend>(backend: B) -> Self {
         let (caller, shower) = (backend.clone(), backend.clone());
         Self {
-            call: Box::new(move |op, params, version| Box::pin(server::call(caller.clone(), op, params, version))),
+            call: Box::new(move |op, method, params, version| {
+                Box::pin(server::serve(caller.clone(), op, method, params, version))
+            }),
             introduce: Box::new(move |agent| backend.agent(&agent.name, &agent.version)),
             profile: Box::new(move || shower.profile()),
             running: Arc::default(),
-            known: Mutex::new(Known { version: server::NEWEST_WITH_INITIALIZE, agent: None }),
+            known: Mutex::new(Known { version: server::NEWEST_WITH_INITIALIZE, is_ready: false, agent: None }),
         }
     }
 
@@ -127,13 +140,14 @@ impl Session {
         if let Some(agent) = agent {
             self.meet(agent);
         }
-        if method != "tools/call" {
+        if !server::asks_backend(method) {
             return answered(&id, &server::answer(method, &params, version, (self.profile)()));
         }
         let (cancel, ended) = oneshot::channel();
         running.insert(id.clone(), cancel);
         let flight = Flight { id, ended, running: Arc::downgrade(&self.running) };
-        Part::Later { flight, work: (self.call)(op, params, version), version }
+        let is_tool = method == "tools/call";
+        Part::Later { flight, work: (self.call)(op, method.to_owned(), params, version), version, is_tool }
     }
 
     /// `notifications/cancelled` takes effect; the rest tells us nothing that we need.
@@ -144,8 +158,19 @@ impl Session {
             // Nobody listens any more when the call has just ended by itself.
             let _ = cancel.send(());
         }
-        let keep = if method == "notifications/initialized" { Keep::ForReplay } else { Keep::Forget };
+        let is_ready = method == "notifications/initialized";
+        lock(&self.known).is_ready |= is_ready;
+        let keep = if is_ready { Keep::ForReplay } else { Keep::Forget };
         Answer { line: None, keep }
+    }
+
+    /// The line that tells the agent to ask for a list again; `None` before it is ready to hear anything.
+    pub fn changed(&self, list: List) -> Option<Vec<u8>> {
+        let method = match list {
+            List::Tools => "notifications/tools/list_changed",
+            List::Resources => "notifications/resources/list_changed",
+        };
+        lock(&self.known).is_ready.then(|| message::notification(method))
     }
 
     /// Tells the backend who the agent is, once, and when it changes.
@@ -165,14 +190,14 @@ enum Begun {
 
 enum Part {
     Now(Answer),
-    Later { flight: Flight, work: Work, version: Version },
+    Later { flight: Flight, work: Work, version: Version, is_tool: bool },
 }
 
 impl Part {
     async fn answer(self) -> Answer {
-        let (mut flight, work, version) = match self {
+        let (mut flight, work, version, is_tool) = match self {
             Self::Now(answer) => return answer,
-            Self::Later { flight, work, version } => (flight, work, version),
+            Self::Later { flight, work, version, is_tool } => (flight, work, version, is_tool),
         };
         let outcome = tokio::select! {
             biased;
@@ -183,18 +208,21 @@ impl Part {
                     Err(Failure::new(Code::InternalError, why))
                 }
             },
-            outcome = guarded(work, version) => outcome,
+            outcome = guarded(work, version, is_tool) => outcome,
         };
         forget(Some(message::line(&flight.id, &outcome)))
     }
 }
 
 /// A panic is this call's error and nobody else's.
-async fn guarded(mut work: Work, version: Version) -> Outcome {
+async fn guarded(mut work: Work, version: Version, is_tool: bool) -> Outcome {
     std::future::poll_fn(|context| {
         catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or_else(|_| {
             let why = "the daemon failed on this request. See `memoria logs`, then try again.";
-            Poll::Ready(Ok(server::result(Err(Error::internal(why)), version)))
+            Poll::Ready(match is_tool {
+                true => Ok(server::result(Err(Error::internal(why)), version)),
+                false => Err(Failure::new(Code::InternalError, why)),
+            })
         })
     })
     .await

@@ -316,15 +316,12 @@ impl Shown {
 /// Puts a hit behind those shown, into a twin, beside its successor, or in place of what it replaces; `false` when
 /// there is no room for it.
 fn place_in(shown: &mut Vec<Shown>, next: Shown, top_k: usize) -> bool {
-    if let Some(twin) = shown.iter_mut().find(|other| next.said.is_twin(&other.said, &next.vector, &other.vector)) {
-        // Of two that say the same, the one that is trusted more speaks.
-        let mut next = next;
-        if next.hit.version.memory.trust < twin.hit.version.memory.trust {
-            std::mem::swap(twin, &mut next);
-            twin.hit.score = next.hit.score;
-            twin.hit.twins.append(&mut next.hit.twins);
-            twin.hit.beside.append(&mut next.hit.beside);
-        }
+    // Nearly the same is not the same: what is trusted more is never hidden behind what is trusted less.
+    let stands_for = |other: &Shown| {
+        other.hit.version.memory.trust <= next.hit.version.memory.trust
+            && next.said.is_twin(&other.said, &next.vector, &other.vector)
+    };
+    if let Some(twin) = shown.iter_mut().find(|other| stands_for(other)) {
         twin.hit.twins.push(next.hit.version.memory.id);
         return true;
     }

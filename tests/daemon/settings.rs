@@ -30,6 +30,26 @@ fn a_bad_edit_is_reported_in_log_and_status_while_the_old_values_stay() {
 }
 
 #[test]
+fn an_agent_is_told_when_another_profile_or_another_branch_changes_what_it_may_ask_for() {
+    let home = Home::new();
+    let mut agent = Agent::introduced(&home, "listener");
+    let tools = |agent: &mut Agent| agent.ask("tools/list", json!({}))["result"]["tools"].as_array().unwrap().len();
+    let core = tools(&mut agent);
+    edit(&home, "[mcp]\nprofile = \"full\"\n");
+    assert_eq!(agent.line().unwrap()["method"], "notifications/tools/list_changed");
+    assert!(tools(&mut agent) > core);
+    // Another setting changes no list, and is not told: the next line is about the branch.
+    edit(&home, "[mcp]\nprofile = \"full\"\n[search]\ntop_k = 7\n");
+    eventually("the edit is in force", || home.log().contains("search.top_k is now 7"));
+    assert!(home.run(&["branch", "elsewhere"]).status.success());
+    assert_eq!(agent.line().unwrap()["method"], "notifications/resources/list_changed");
+    let listed = agent.ask("resources/list", json!({}));
+    let uris: Vec<_> = listed["result"]["resources"].as_array().unwrap().iter().map(|it| it["uri"].clone()).collect();
+    assert_eq!(uris, ["memoria://briefing", "memoria://branch/elsewhere/log", "memoria://branch/main/log"]);
+    assert_eq!(agent.told, [""; 0]);
+}
+
+#[test]
 fn the_log_never_holds_the_text_of_a_memory_or_a_question() {
     let home = Home::new();
     edit(&home, "[log]\nlevel = \"trace\"\n");

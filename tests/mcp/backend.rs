@@ -8,7 +8,7 @@ use memoria::error::{Error, Result};
 use memoria::mcp::{Answer, Backend, Profile, Session};
 use memoria::model::{CommitId, Kind, Memory, MemoryId, Name, OpId, Origin, Source, Time, Trust, VersionId};
 use memoria::wire::message::{
-    Corrected, Hit, Listed, Point, PurgeTarget, Purged, Request, Response, Retrieved, Shaped, Stored,
+    Blamed, Corrected, Hit, Listed, Point, PurgeTarget, Purged, Request, Response, Retrieved, Shaped, Shown, Stored,
 };
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -188,6 +188,11 @@ impl Fake {
             | Request::Rollback(_)
             | Request::Revert(_)
             | Request::Undo(_) => Ok(Response::Moved(Box::new(samples::moved()))),
+            Request::Show(_) => {
+                let Blamed { memory, is_live, history, history_total } = samples::blamed();
+                Ok(Response::Shown(Box::new(Shown { memory, is_live, history, history_total })))
+            }
+            Request::Brief(_) => Ok(Response::Briefed(Box::new(samples::briefed()))),
             _ => Err(Error::internal("not asked for here")),
         }
     }

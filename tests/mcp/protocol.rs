@@ -84,7 +84,7 @@ async fn the_stateless_version_needs_no_initialize() {
 async fn greetings_lists_and_pings_never_reach_the_backend() {
     let agent = Agent::start();
     agent.greet("2025-11-25").await;
-    for method in ["ping", "tools/list", "resources/list", "prompts/list"] {
+    for method in ["ping", "tools/list", "resources/templates/list", "prompts/list"] {
         agent.ask(json!({"jsonrpc": "2.0", "id": 1, "method": method})).await;
     }
     assert!(agent.backend.0.asked.lock().unwrap().is_empty());

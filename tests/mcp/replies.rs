@@ -305,7 +305,8 @@ async fn snapshots_are_answered_with_what_can_be_done_with_them() {
                     nightly goes back to it.";
     assert_eq!(text(&taken), sentence);
     let listed = reply("memory_snapshots", json!({}), snapshots()).await;
-    let line = "nightly 2026-09-21T14:14:20Z, 7 memories; since then +5 ~1 -0 on main: before the import";
+    let line = "nightly 2026-09-21T14:14:20Z, 7 memories; since then +5 ~1 -0 on main CAUTION: instructs the reader: \
+                before the import";
     let expected =
         format!("1 of 3 snapshots, newest first. {OPENING}\n<<MARK\n{line}\nMARK>>\n2 more: ask with offset 1.");
     assert_eq!(text(&listed), expected);

@@ -6,8 +6,8 @@ use memoria::model::{
     SessionId, Signal, SubjectId, Time, Trust,
 };
 use memoria::wire::message::{
-    Alike, Blamed, Branches, Changed, Conflicted, Diffed, LogEntry, Logged, Mode, Moved, Past, Point, Profiled, Rated,
-    Shaped, Similar, SnapshotEntry, Snapshots,
+    Alike, Blamed, Branches, Briefed, Changed, Conflicted, Diffed, LogEntry, Logged, Mode, Moved, Past, Point, Profiled,
+    Rated, Shaped, Similar, SnapshotEntry, Snapshots,
 };
 
 use crate::backend::{memory, point, shaped};
@@ -208,5 +208,18 @@ pub fn blamed() -> Blamed {
         is_live: false,
         history: vec![past(removed, None, None), past(stored, Some("what it said"), Some(Trust::T3))],
         history_total: 3,
+    }
+}
+
+pub fn briefed() -> Briefed {
+    Briefed {
+        text: "Memoria: what is remembered here.".to_owned(),
+        point: point(),
+        project: None,
+        told: Vec::new(),
+        left_out: 0,
+        withheld: 0,
+        news: None,
+        open_conflicts: None,
     }
 }

@@ -185,6 +185,8 @@ pub struct Agent {
     pub input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
     requests: u64,
+    /// Notifications that came before an answer, by their methods.
+    pub told: Vec<String>,
 }
 
 impl Agent {
@@ -197,7 +199,7 @@ impl Agent {
         let mut child = memoria.arg("mcp").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Self { child, input, output, requests: 0 }
+        Self { child, input, output, requests: 0, told: Vec::new() }
     }
 
     /// Also says hello, as agents do.
@@ -228,8 +230,19 @@ impl Agent {
         self.requests
     }
 
-    /// The next line of output, which must be JSON-RPC; `None` at its end.
+    /// The next answer, which must be JSON-RPC; `None` at the end. What is told unasked on the way is kept apart.
     pub fn hear(&mut self) -> Option<Value> {
+        loop {
+            let message = self.line()?;
+            match message["method"].as_str().filter(|method| method.starts_with("notifications/")) {
+                Some(method) => self.told.push(method.to_owned()),
+                None => return Some(message),
+            }
+        }
+    }
+
+    /// The next line of output.
+    pub fn line(&mut self) -> Option<Value> {
         let mut line = Vec::new();
         self.output.read_until(b'\n', &mut line).unwrap();
         if line.is_empty() {

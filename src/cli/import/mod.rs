@@ -54,7 +54,7 @@ pub struct Args {
     /// Where it belongs, where a line does not say
     #[arg(long, value_parser = what::place)]
     project: Option<Place>,
-    /// Take the file's T1 and T2 as they are: it is yours, and you vouch for it
+    /// The file is yours: take its T1 and T2 as they are
     #[arg(long)]
     keep_trust: bool,
 }

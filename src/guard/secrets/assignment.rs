@@ -52,7 +52,7 @@ pub fn at(text: &str, at: usize) -> Option<Found> {
     let key_quote_end = run(bytes, key_end, 2, |byte| b"\\\"'".contains(&byte));
     let sign = run(bytes, key_quote_end, 8, is_blank);
     let sign_end = match (bytes.get(sign)?, bytes.get(sign + 1)) {
-        (b'=', Some(b'=')) | (b':', Some(b':' | b'/')) => return None,
+        (b'=', Some(b'=')) | (b':', Some(b':' | b'/' | b'?')) => return None,
         (b'=', Some(b'>')) | (b':', Some(b'=')) => sign + 2,
         (b'=' | b':', _) => sign + 1,
         _ => return None,
@@ -205,7 +205,26 @@ fn is_strong(text: &str, at: usize, key: &str) -> bool {
     let before = &text.as_bytes()[..at];
     let is_environment = key.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
         && (key.contains('_') || key.len() > 8);
-    is_environment || key.starts_with("--") || before.ends_with(b"--") || before.ends_with(b";")
+    is_environment || key.starts_with("--") || before.ends_with(b"--") || before.ends_with(b";") || is_in_dsn(text, at)
+}
+
+/// Among the other parts of what one connects by: `jdbc:…?user=a&password=b`, `host=h user=u password=p`,
+/// `Server=s; Password=p`. Looks back a little only, and no further than the line.
+fn is_in_dsn(text: &str, at: usize) -> bool {
+    let from = text.floor_char_boundary(at.saturating_sub(160));
+    let line = text[from..at].rsplit('\n').next().unwrap_or_default();
+    let is_part = |names: &[&str]| {
+        let words = line.split([' ', ';', '"', '\'']).map(|word| word.split('=').next().unwrap_or_default());
+        words.filter(|word| names.iter().any(|name| word.eq_ignore_ascii_case(name))).count() > 0
+    };
+    if line.ends_with(['&', '?']) {
+        return line.rsplit([' ', '"', '\'']).next().is_some_and(|address| address.contains("://"));
+    }
+    if line.trim_end().ends_with(';') {
+        return is_part(&["server", "host", "hostaddr", "datasource", "uid", "address"])
+            || line.contains("Data Source=");
+    }
+    line.ends_with(' ') && line.contains('=') && is_part(&["host", "hostaddr", "dbname"])
 }
 
 fn is_blank(byte: u8) -> bool {

@@ -5,7 +5,7 @@ use super::{Found, is_base64url, run};
 
 /// Which bytes the rest of a token is made of.
 #[derive(Clone, Copy)]
-enum Of {
+pub(super) enum Of {
     /// A–Z and 2–7.
     Base32,
     LowerHex,
@@ -16,6 +16,8 @@ enum Of {
     Dotted,
     /// The same with dots and slashes: a path.
     Path,
+    /// Of the standard alphabet, padding included.
+    Base64,
 }
 
 impl Of {
@@ -26,6 +28,7 @@ impl Of {
             Self::Alphanumeric => byte.is_ascii_alphanumeric(),
             Self::Url => is_base64url(byte),
             Self::Dotted => is_base64url(byte) || byte == b'.',
+            Self::Base64 => byte.is_ascii_alphanumeric() || b"+/=".contains(&byte),
             Self::Path => is_base64url(byte) || byte == b'.' || byte == b'/',
         }
     }
@@ -35,7 +38,7 @@ impl Of {
 const ANY: usize = 256;
 
 /// Prefix, what follows, how many of it at least and at most (`ANY`: no limit), and what it is.
-const SHAPES: &[(&str, Of, usize, usize, &str)] = &[
+pub(super) const SHAPES: &[(&str, Of, usize, usize, &str)] = &[
     ("AKIA", Of::Base32, 16, 16, "AWS access key"),
     ("ASIA", Of::Base32, 16, 16, "AWS access key"),
     ("ABIA", Of::Base32, 16, 16, "AWS access key"),
@@ -52,6 +55,13 @@ const SHAPES: &[(&str, Of, usize, usize, &str)] = &[
     ("glcbt-", Of::Url, 20, ANY, "GitLab token"),
     ("glagent-", Of::Url, 20, ANY, "GitLab token"),
     ("gloas-", Of::Url, 20, ANY, "GitLab token"),
+    ("glft-", Of::Url, 20, ANY, "GitLab token"),
+    ("glimt-", Of::Url, 20, ANY, "GitLab token"),
+    ("glsoat-", Of::Url, 20, ANY, "GitLab token"),
+    ("glwt-", Of::Url, 20, ANY, "GitLab token"),
+    ("glffct-", Of::Url, 20, ANY, "GitLab token"),
+    ("GR1348941", Of::Url, 20, ANY, "GitLab token"),
+    ("ABSK", Of::Base64, 100, ANY, "AWS Bedrock key"),
     ("sk-ant-", Of::Url, 32, ANY, "Anthropic key"),
     ("sk-or-v1-", Of::LowerHex, 64, 64, "OpenRouter key"),
     ("sk-proj-", Of::Url, 32, ANY, "OpenAI key"),
@@ -76,6 +86,7 @@ const SHAPES: &[(&str, Of, usize, usize, &str)] = &[
     ("discordapp.com/api/webhooks/", Of::Path, 60, ANY, "Discord webhook"),
     ("AIza", Of::Url, 35, 35, "Google API key"),
     ("ya29.", Of::Dotted, 20, ANY, "Google access token"),
+    ("1//0", Of::Url, 40, ANY, "Google refresh token"),
     ("GOCSPX-", Of::Url, 28, 28, "Google client secret"),
     ("sk_live_", Of::Alphanumeric, 16, ANY, "Stripe key"),
     ("sk_test_", Of::Alphanumeric, 16, ANY, "Stripe key"),
@@ -113,6 +124,17 @@ const SHAPES: &[(&str, Of, usize, usize, &str)] = &[
     ("glsa_", Of::Url, 41, 41, "Grafana token"),
     ("pul-", Of::LowerHex, 40, 40, "Pulumi token"),
     ("dp.pt.", Of::Alphanumeric, 40, 44, "Doppler token"),
+    ("sntrys_", Of::Base64, 60, ANY, "Sentry token"),
+    ("sntryu_", Of::LowerHex, 64, 64, "Sentry token"),
+    ("NRAK-", Of::Alphanumeric, 27, 27, "New Relic key"),
+    ("HRKU-", Of::Url, 36, ANY, "Heroku key"),
+    ("figd_", Of::Url, 40, ANY, "Figma token"),
+    ("pscale_tkn_", Of::Dotted, 32, ANY, "PlanetScale token"),
+    ("pscale_pw_", Of::Dotted, 32, ANY, "PlanetScale password"),
+    ("nfp_", Of::Alphanumeric, 36, ANY, "Netlify token"),
+    ("sq0atp-", Of::Url, 22, 22, "Square token"),
+    ("sq0csp-", Of::Url, 43, 43, "Square secret"),
+    ("key-", Of::LowerHex, 32, 32, "Mailgun key"),
     ("CFPAT-", Of::Url, 43, 43, "Contentful token"),
 ];
 
@@ -139,6 +161,18 @@ pub fn at(bytes: &[u8], at: usize) -> Option<Found> {
             Some(Found { start: from, end, what })
         })
         .or_else(|| telegram(bytes, at))
+        .or_else(|| azure(bytes, at))
+}
+
+/// An application's secret: three characters, a digit, `Q~`, and 31 to 34 more. They have dots, dashes and tildes.
+fn azure(bytes: &[u8], at: usize) -> Option<Found> {
+    let has = |byte: u8| is_base64url(byte) || byte == b'.' || byte == b'~';
+    if !bytes.get(at + 3)?.is_ascii_digit() || bytes.get(at + 4..at + 6) != Some(b"Q~") {
+        return None;
+    }
+    let end = at + trimmed(&bytes[at..run(bytes, at, 48, has)]).len();
+    let is_whole = (37..=40).contains(&(end - at)) && bytes[at..at + 3].iter().all(|byte| has(*byte));
+    is_whole.then_some(Found { start: at, end, what: "Azure client secret" })
 }
 
 fn trimmed(token: &[u8]) -> &[u8] {

@@ -44,6 +44,7 @@ pub fn of(asked: &Asked, response: &Response) -> Result<Reply> {
         Response::Moved(moved) => versions::moved(asked, moved),
         Response::Logged(logged) => versions::logged(asked, logged),
         Response::Blamed(blamed) => versions::blamed(blamed),
+        Response::Shown(shown) => versions::shown(shown),
         _ => return Err(Error::internal("the daemon answered something else than was asked. See `memoria logs`.")),
     })
 }

@@ -7,7 +7,7 @@ use super::super::tools::Asked;
 use super::{GLIMPSE_CHARS_MAX, GLIMPSES_MAX, Reply, Room, caution, counted, masked_note, moment, named, short, value};
 use crate::model::text::one_line;
 use crate::model::{Author, Counts, MemoryId, Name};
-use crate::wire::message::{Blamed, Changed, Conflicted, Diffed, LogEntry, Logged, Mode, Moved, Shaped};
+use crate::wire::message::{Blamed, Changed, Conflicted, Diffed, LogEntry, Logged, Mode, Moved, Shaped, Shown};
 
 /// Both texts of a change are there to be compared.
 const CHANGE_CHARS_MAX: usize = 600;
@@ -204,13 +204,23 @@ pub fn logged(asked: &Asked, logged: &Logged) -> Reply {
 }
 
 pub fn blamed(blamed: &Blamed) -> Reply {
+    traced(blamed, GLIMPSE_CHARS_MAX)
+}
+
+/// The same with all of the memory's text.
+pub fn shown(shown: &Shown) -> Reply {
+    let Shown { memory, is_live, history, history_total } = shown.clone();
+    traced(&Blamed { memory, is_live, history, history_total }, 0)
+}
+
+fn traced(blamed: &Blamed, chars_max: usize) -> Reply {
     let mut room = Room::new();
     room.take([&blamed.memory]);
     let fits = |past: &&crate::wire::message::Past| room.take_lines(texts(&past.commit).chain(past.text.as_deref()));
     let fit = blamed.history.iter().take_while(fits).count();
     let history = &blamed.history[..fit];
     let mut quote = Quote::default();
-    quote.add(&blamed.memory, if blamed.is_live { "as it is" } else { "as it last was" }, true, GLIMPSE_CHARS_MAX);
+    quote.add(&blamed.memory, if blamed.is_live { "as it is" } else { "as it last was" }, true, chars_max);
     for past in history {
         let entry = &past.commit;
         let trust = past.trust.map(|trust| format!(" as {trust}")).unwrap_or_default();

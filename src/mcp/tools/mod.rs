@@ -117,6 +117,13 @@ pub struct Asked {
     pub naming: Naming,
 }
 
+impl Asked {
+    /// The first page of what this tool would answer.
+    pub fn of(tool: &'static str) -> Self {
+        Self { tool, offset: 0, shows_projects: false, naming: Naming::Nothing }
+    }
+}
+
 /// What was asked about the names of branches and snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
