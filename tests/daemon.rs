@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "daemon/flagged.rs"]
+mod flagged;
 #[path = "daemon/hand_over.rs"]
 mod hand_over;
 #[path = "daemon/kill9.rs"]
@@ -21,5 +23,7 @@ mod settings;
 mod shim;
 #[path = "daemon/start_race.rs"]
 mod start_race;
+#[path = "daemon/trust.rs"]
+mod trust;
 #[path = "daemon/wire.rs"]
 mod wire;

@@ -130,7 +130,7 @@ fn what_is_exported_imports_as_the_same_memories() {
     home.json(&["store", "later"]);
 
     let other = Home::new();
-    let imported = other.json(&["import", path.to_str().unwrap()]);
+    let imported = other.json(&["import", "--keep-trust", path.to_str().unwrap()]);
     assert_eq!((&imported["stored"], &imported["ignored"]), (&json!(4), &json!({})), "{imported}");
     let before = home.json(&["export", "--at", exported["commit"].as_str().unwrap(), path.to_str().unwrap()]);
     assert_eq!(before["memories"], 4);

@@ -59,7 +59,7 @@ fn texts(of: &Value) -> Vec<&str> {
 
 fn imported(home: &Home, url: &str, password: &str) -> Value {
     let mut command = home.memoria();
-    command.env("MEMORIA_MATRIXONE_PASSWORD", password).args(["import", url, "--json"]);
+    command.env("MEMORIA_MATRIXONE_PASSWORD", password).args(["import", url, "--keep-trust", "--json"]);
     let output = command.output().unwrap();
     assert!(output.status.code().is_some_and(|code| [0, 6].contains(&code)), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))

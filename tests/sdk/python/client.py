@@ -203,6 +203,46 @@ async def check_full_profile():
             assert called == set(tools), set(tools) - called
 
 
+async def check_attached():
+    """Resources and prompts at every version: listed, read, filled in, and refused in a sentence."""
+    for version in (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS):
+        with Home() as home:
+            async with home.agent(version) as agent:
+                stored = structured_or_text(await agent.call_tool("memory_store", {"content": "We deploy with tools/ship.sh"}))
+                await agent.call_tool("memory_branch", {"name": "try/one"})
+                uris = [str(one.uri) for one in (await agent.list_resources()).resources]
+                logs = ["memoria://branch/main/log", "memoria://branch/try%2Fone/log"]
+                assert uris[0] == "memoria://briefing" and sorted(uris[1:]) == logs, uris
+                templates = [one.uri_template for one in (await agent.list_resource_templates()).resource_templates]
+                assert templates == ["memoria://memory/{id}", "memoria://branch/{name}/log"], templates
+                for uri, part in [
+                    *[(uri, "store") for uri in logs], (f"memoria://memory/{stored}", "tools/ship.sh"),
+                    ("memoria://briefing", "Memoria"),
+                ]:
+                    read = (await agent.read_resource(uri)).contents[0]
+                    assert part in read.text, (version, uri, read.text)
+                try:
+                    await agent.read_resource("memoria://nonsense")
+                    raise AssertionError("a resource that is not there was read")
+                except mcp.shared.exceptions.MCPError as error:
+                    assert "memoria://briefing" in str(error), error
+                prompts = {prompt.name: prompt for prompt in (await agent.list_prompts()).prompts}
+                assert list(prompts) == ["remember", "recall", "review-changes"], prompts
+                for name, arguments, part in [
+                    ("remember", {"what": "the gate is blue"}, "the gate is blue"),
+                    ("recall", {"question": "How do we deploy?"}, "tools/ship.sh"),
+                    ("review-changes", {}, "tools/ship.sh"),
+                ]:
+                    got = await agent.get_prompt(name, arguments)
+                    assert part in got.messages[0].content.text, (version, name, got)
+
+
+def structured_or_text(stored):
+    """The id of a stored memory; before 2025-06-18 only the text has it."""
+    assert not stored.is_error, text(stored)
+    return text(stored).split("memory ")[1].split(" ")[0]
+
+
 async def check_auto():
     """A client that asks `server/discover` first ends at the newest version."""
     with Home() as home:
@@ -298,7 +338,7 @@ async def check_secrets():
 
 def main():
     checks = [(f"version {v}", check_version(v)) for v in (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)]
-    checks += [("auto", check_auto()), ("errors", check_errors()), ("concurrency", check_concurrency()), ("kill", check_kill())]
+    checks += [("auto", check_auto()), ("resources and prompts", check_attached()), ("errors", check_errors()), ("concurrency", check_concurrency()), ("kill", check_kill())]
     checks += [("versions", check_versions()), ("full profile", check_full_profile()), ("secrets", check_secrets())]
     failed = 0
     for name, check in checks:

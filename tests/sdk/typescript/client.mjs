@@ -4,12 +4,13 @@
 // npm ci && MEMORIA_BIN=path/to/memoria node client.mjs      (memoriad stands beside it)
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { delimiter, dirname, resolve } from "node:path";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as v2 from "@modelcontextprotocol/client";
 import { StdioClientTransport as StdioV2 } from "@modelcontextprotocol/client/stdio";
 import { Client as ClientV1 } from "@modelcontextprotocol/sdk/client/index.js";
+import { ToolListChangedNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
 import { StdioClientTransport as StdioV1 } from "@modelcontextprotocol/sdk/client/stdio.js";
 
 const BIN = resolve(process.env.MEMORIA_BIN);
@@ -94,6 +95,40 @@ async function everyTool(agent, version) {
   assert.ok(text(purged).includes("ffffffff"), text(purged));
 }
 
+// Resources and prompts, in the shapes that both SDKs check.
+async function attached(agent) {
+  const stored = await call(agent, "memory_store", { content: "We deploy with tools/ship.sh" });
+  const id = text(stored).split("memory ")[1].split(" ")[0];
+  await call(agent, "memory_branch", { name: "try/one" });
+  const uris = (await agent.listResources()).resources.map((resource) => resource.uri);
+  assert.deepEqual(uris, ["memoria://briefing", "memoria://branch/main/log", "memoria://branch/try%2Fone/log"]);
+  const templates = (await agent.listResourceTemplates()).resourceTemplates.map((template) => template.uriTemplate);
+  assert.deepEqual(templates, ["memoria://memory/{id}", "memoria://branch/{name}/log"]);
+  for (const uri of [...uris, `memoria://memory/${id}`]) {
+    const { contents } = await agent.readResource({ uri });
+    assert.ok(contents[0].text.length > 10, uri);
+  }
+  await assert.rejects(agent.readResource({ uri: "memoria://nonsense" }), /memoria:\/\/briefing/);
+  assert.deepEqual((await agent.listPrompts()).prompts.map((prompt) => prompt.name), ["remember", "recall", "review-changes"]);
+  const recalled = await agent.getPrompt({ name: "recall", arguments: { question: "How do we deploy?" } });
+  assert.ok(recalled.messages[0].content.text.includes("tools/ship.sh"));
+  await assert.rejects(agent.getPrompt({ name: "recall", arguments: {} }), /question/);
+}
+
+// A setting that changes while the agent runs is told, and the list is another one.
+async function toldOfChanges(home) {
+  const agent = await home.v1("listener");
+  const told = new Promise((resolve) => {
+    agent.setNotificationHandler(ToolListChangedNotificationSchema, () => resolve());
+  });
+  const before = (await agent.listTools()).tools.length;
+  const config = join(home.server.env.MEMORIA_HOME, "config");
+  mkdirSync(config, { recursive: true });
+  writeFileSync(join(config, "config.toml"), '[mcp]\nprofile = "full"\n');
+  await Promise.race([told, sleep(30_000).then(() => Promise.reject(new Error("nothing was told within 30 s")))]);
+  assert.ok((await agent.listTools()).tools.length > before);
+}
+
 async function concurrently(one, two) {
   const store = (agent, who, n) => structured(agent, "memory_store", { content: `${who} learned fact ${n} zq${who}${n}` });
   const stores = Array.from({ length: 50 }, (_, n) => [store(one, "one", n), store(two, "two", n)]).flat();
@@ -141,6 +176,8 @@ async function killed(home, agent) {
 
 const tests = {
   "sdk 1.x: every tool": () => inHome(async (home) => everyTool(await home.v1(), "2025-11-25")),
+  "sdk 1.x: resources and prompts": () => inHome(async (home) => attached(await home.v1())),
+  "sdk 1.x: told of another profile": () => inHome(toldOfChanges),
   "sdk 1.x: errors are results": () =>
     inHome(async (home) => {
       const agent = await home.v1();
@@ -177,6 +214,7 @@ const tests = {
 for (const version of [...HANDSHAKES, "2026-07-28"]) {
   tests[`client 2.x: every tool at ${version}`] = () =>
     inHome(async (home) => everyTool(await home.v2(version), version));
+  tests[`client 2.x: resources and prompts at ${version}`] = () => inHome(async (home) => attached(await home.v2(version)));
 }
 
 let failed = 0;
