@@ -6,8 +6,8 @@ use memoria::model::{
     SessionId, Signal, SubjectId, Time, Trust,
 };
 use memoria::wire::message::{
-    Alike, Blamed, Branches, Briefed, Changed, Conflicted, Diffed, LogEntry, Logged, Mode, Moved, Past, Point, Profiled,
-    Rated, Shaped, Similar, SnapshotEntry, Snapshots,
+    Alike, Blamed, Branches, Briefed, Changed, Conflicted, Diffed, LogEntry, Logged, Mode, Moved, Past, Point,
+    Profiled, Rated, Shaped, Similar, SnapshotEntry, Snapshots,
 };
 
 use crate::backend::{memory, point, shaped};
