@@ -15,6 +15,8 @@ mod marks;
 mod program;
 #[path = "cli/rules.rs"]
 mod rules;
+#[path = "cli/setup.rs"]
+mod setup;
 #[path = "cli/transfer.rs"]
 mod transfer;
 #[path = "cli/versions.rs"]

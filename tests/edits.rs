@@ -34,6 +34,18 @@ fn check<T: PartialEq + std::fmt::Debug>(
     Ok(())
 }
 
+/// One character too few or too many.
+fn damaged(text: &str, at: usize, c: char) -> String {
+    let mut chars: Vec<char> = text.chars().collect();
+    let at = at % (chars.len() + 1);
+    if c.is_alphabetic() && at < chars.len() {
+        chars.remove(at);
+    } else {
+        chars.insert(at, c);
+    }
+    chars.into_iter().collect()
+}
+
 /// Whatever is given: an answer or a refusal that names a line, and an answer can be taken back.
 fn never_harms(edit: &Edit, before: &str) -> Result<(), TestCaseError> {
     match edit.apply(Some(before)) {
@@ -225,10 +237,7 @@ proptest! {
 
     #[test]
     fn broken_json_is_refused_or_edited_but_never_harmed(edit in json_edits(), text in jsonc(), at in 0..200usize, c in any::<char>()) {
-        let mut chars: Vec<char> = text.chars().collect();
-        let at = at % (chars.len() + 1);
-        if c.is_alphabetic() && at < chars.len() { chars.remove(at); } else { chars.insert(at, c); }
-        never_harms(&edit, &chars.into_iter().collect::<String>())?;
+        never_harms(&edit, &damaged(&text, at, c))?;
     }
 
     #[test]
@@ -244,10 +253,7 @@ proptest! {
     #[test]
     fn broken_toml_is_refused_or_edited_but_never_harmed(text in toml_text(), at in 0..200usize, c in any::<char>()) {
         let edit = Edit::Toml { table: words(&["mcp", "memoria"]), text: "command = \"x\"\n".to_owned() };
-        let mut chars: Vec<char> = text.chars().collect();
-        let at = at % (chars.len() + 1);
-        if c.is_alphabetic() && at < chars.len() { chars.remove(at); } else { chars.insert(at, c); }
-        never_harms(&edit, &chars.into_iter().collect::<String>())?;
+        never_harms(&edit, &damaged(&text, at, c))?;
     }
 
     #[test]
@@ -263,10 +269,7 @@ proptest! {
     #[test]
     fn broken_yaml_is_refused_or_edited_but_never_harmed(text in yaml_text(), at in 0..200usize, c in any::<char>()) {
         let edit = Edit::Yaml { path: words(&["extensions", "memoria"]), text: "cmd: x\n".to_owned() };
-        let mut chars: Vec<char> = text.chars().collect();
-        let at = at % (chars.len() + 1);
-        if c.is_alphabetic() && at < chars.len() { chars.remove(at); } else { chars.insert(at, c); }
-        never_harms(&edit, &chars.into_iter().collect::<String>())?;
+        never_harms(&edit, &damaged(&text, at, c))?;
     }
 
     #[test]
@@ -287,6 +290,40 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_hook_of_ours_is_brought_up_to_date_where_it_stands_and_found_inside_of_others() {
+    let hook = |program: &str| {
+        let command = format!("{program} hook prompt --agent claude-code");
+        json!({"matcher": "*", "hooks": [{"type": "command", "command": command}]})
+    };
+    let edit = |program| Edit::JsonItem { path: words(&["hooks", "P"]), value: hook(program), dialect: Dialect::Plain };
+    let theirs = json!({"hooks": [{"type": "command", "command": "notify memoria hook"}]});
+    let before = json!({"hooks": {"P": [theirs]}}).to_string();
+    let old = edit("/old/memoria").apply(Some(&before)).unwrap();
+    let new = edit("'/new place/memoria.exe'").apply(Some(&old)).unwrap();
+    assert_eq!(read_json(&new)["hooks"]["P"], json!([theirs, hook("'/new place/memoria.exe'")]));
+    assert_eq!(edit("/x/memoria").remove(&new, Past::Text(&before)).unwrap().as_deref(), Some(&*before));
+    // Somebody has moved it into a group of their own.
+    let (mut group, ours) = (theirs.clone(), hook("/old/memoria")["hooks"][0].clone());
+    group["hooks"].as_array_mut().unwrap().push(ours);
+    let moved = json!({"hooks": {"P": [group]}}).to_string();
+    assert_eq!(edit("/old/memoria").apply(Some(&moved)).unwrap(), moved);
+    let left = edit("/old/memoria").remove(&moved, Past::Text(&before)).unwrap().unwrap();
+    assert_eq!(read_json(&left), read_json(&before));
+}
+
+#[test]
+fn what_stood_at_our_place_before_comes_back() {
+    let before = "{\"mcpServers\": {\"memoria\": {\"command\": \"mine\", \"env\": {\"A\": \"1\"}}}, \"z\": 1}";
+    let edit = Edit::Json { path: words(&["mcpServers", "memoria"]), value: server(), dialect: Dialect::Plain };
+    let after = edit.apply(Some(before)).unwrap();
+    assert_eq!(read_json(&after)["mcpServers"]["memoria"]["env"], json!({"A": "1"}), "keys beside ours survive");
+    assert_eq!(edit.remove(&after, Past::Text(before)).unwrap().as_deref(), Some(before));
+    let since = after.replace("\"z\": 1", "\"z\": 2");
+    let left = edit.remove(&since, Past::Text(before)).unwrap().unwrap();
+    assert_eq!(left, before.replace("\"z\": 1", "\"z\": 2"));
 }
 
 // TOML
@@ -317,7 +354,7 @@ fn toml_text() -> impl Strategy<Value = String> {
         "[mcp.other]\ncommand = \"o\"",
         "[memoria]\ncommand = \"old\" # mine\nextra = true",
         "t = 2020-01-01T00:00:00Z",
-        "'''k''' = 1",
+        "'k' = 1",
         "memoria.x = 1",
     ]);
     proptest::collection::vec(line, 0..9).prop_map(|lines| lines.into_iter().map(|line| format!("{line}\n")).collect())

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use memoria::agents::ledger::{Ledger, Record};
 use memoria::agents::setup::{Work, prepare, take_back};
-use memoria::agents::{Dialect, Edit, Purpose, Step};
+use memoria::agents::{Dialect, Edit, Purpose, Reach, Step};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -102,14 +102,14 @@ impl Place {
     fn init(&self, agents: &[&'static str]) -> Work {
         let mut ledger = self.ledger();
         let steps: Vec<_> = agents.iter().flat_map(|agent| self.steps(agent)).collect();
-        let work = prepare(&ledger, &steps);
+        let work = prepare(&ledger, &Reach::User, &steps);
         carry_out(&work, &mut ledger);
         work
     }
 
     fn uninstall(&self, agents: Option<&[&str]>) -> Work {
         let mut ledger = self.ledger();
-        let work = take_back(&ledger, agents);
+        let work = take_back(&ledger, agents, None);
         carry_out(&work, &mut ledger);
         work
     }
@@ -254,7 +254,7 @@ fn what_cannot_be_written_is_refused_and_the_ledger_does_not_claim_it() {
     // Root may write everywhere, also where the mode says no: a folder in place of the file refuses it as well.
     let place = furnished();
     let mut ledger = place.ledger();
-    let work = prepare(&ledger, &place.steps("a"));
+    let work = prepare(&ledger, &Reach::User, &place.steps("a"));
     fs::remove_file(place.home().join("a.json")).unwrap();
     fs::create_dir(place.home().join("a.json")).unwrap();
     place.write("AGENTS.md", "changed meanwhile");
@@ -273,7 +273,7 @@ fn a_death_between_the_ledger_and_a_file_is_harmless() {
         let before = place.files();
         {
             let mut ledger = place.ledger();
-            let work = prepare(&ledger, &place.steps("a"));
+            let work = prepare(&ledger, &Reach::User, &place.steps("a"));
             for (at, change) in work.changes.iter().enumerate() {
                 let old = fs::read(&change.file).ok();
                 change.carry_out(&mut ledger).unwrap();
@@ -332,10 +332,27 @@ fn many_at_once_end_like_one() {
 }
 
 #[test]
+fn one_reach_is_taken_back_without_the_other() {
+    let place = furnished();
+    let project = Reach::Project(place.home().join("shop"));
+    let edit = Edit::Block { text: RULE.into() };
+    let step = Step { file: place.home().join("shop/AGENTS.md"), purpose: Purpose::Rule, edit };
+    let mut ledger = place.ledger();
+    carry_out(&prepare(&ledger, &project, &[("a", step)]), &mut ledger);
+    drop(ledger);
+    place.init(&["a"]);
+    let mut ledger = place.ledger();
+    carry_out(&take_back(&ledger, None, Some(&project)), &mut ledger);
+    assert!(!place.home().join("shop").exists() && place.text("AGENTS.md").contains("Ask it first."));
+    assert!(take_back(&ledger, None, Some(&project)).changes.is_empty());
+    assert!(!take_back(&ledger, None, Some(&Reach::User)).changes.is_empty());
+}
+
+#[test]
 fn looking_writes_nothing() {
     let place = furnished();
     let ledger = Ledger::look(&place.folder()).unwrap();
-    assert!(!prepare(&ledger, &place.steps("a")).changes.is_empty());
+    assert!(!prepare(&ledger, &Reach::User, &place.steps("a")).changes.is_empty());
     assert!(!place.folder().exists());
 }
 

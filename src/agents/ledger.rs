@@ -30,6 +30,9 @@ pub struct Entry {
     /// BLAKE3 of the file as we left it, in hex.
     pub after: String,
     pub owned: Vec<Owned>,
+    /// The project whose file it is; `None`: it is for every session of the user.
+    #[serde(default)]
+    pub project: Option<PathBuf>,
     /// The folders that were made for it, outermost first.
     pub folders: Vec<PathBuf>,
 }

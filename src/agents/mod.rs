@@ -128,6 +128,18 @@ pub enum Purpose {
     Permission,
 }
 
+impl Purpose {
+    /// For people and scripts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Rule => "rule",
+            Self::Hooks => "hooks",
+            Self::Permission => "permissions",
+        }
+    }
+}
+
 impl Machine {
     /// As this process sees it; `memoria` is the absolute path of that program.
     ///

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::edit::Edit;
 use super::ledger::{Entry, Ledger, Owned, hash, without};
-use super::{Purpose, Step, files};
+use super::{Purpose, Reach, Step, files};
 use crate::error::{Error, Result};
 
 /// What one file would become.
@@ -59,8 +59,8 @@ struct Group<'a> {
     steps: Vec<(&'a str, &'a Step)>,
 }
 
-/// What these steps (each with its agent's name) would change.
-pub fn prepare(ledger: &Ledger, steps: &[(&str, Step)]) -> Work {
+/// What these steps (each with its agent's name) would change. A file that is known keeps the reach that it has.
+pub fn prepare(ledger: &Ledger, reach: &Reach, steps: &[(&str, Step)]) -> Work {
     let mut work = Work::default();
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (agent, step) in steps {
@@ -76,7 +76,7 @@ pub fn prepare(ledger: &Ledger, steps: &[(&str, Step)]) -> Work {
         }
     }
     for group in groups {
-        match group.change(ledger) {
+        match group.change(ledger, reach) {
             Ok(Some(change)) => work.changes.push(change),
             Ok(None) => work.unchanged.push(group.file.to_owned()),
             Err(error) => work.refused.push(Refused { file: group.file.to_owned(), agents: group.agents(), error }),
@@ -92,7 +92,7 @@ impl Group<'_> {
         names
     }
 
-    fn change(&self, ledger: &Ledger) -> Result<Option<Change>> {
+    fn change(&self, ledger: &Ledger, reach: &Reach) -> Result<Option<Change>> {
         let before = files::read(&self.real)?;
         let entry = ledger.record.entry(&self.real);
         let wanted: Vec<Owned> = self
@@ -131,7 +131,11 @@ impl Group<'_> {
             Some(entry) => entry.folders.clone(),
             None => self.folders(ledger),
         };
-        let entry = Entry { file: self.real.clone(), before: None, after: hash(text), owned, folders };
+        let project = match entry {
+            Some(entry) => entry.project.clone(),
+            None => reach.project().map(Path::to_owned),
+        };
+        let entry = Entry { file: self.real.clone(), before: None, after: hash(text), owned, project, folders };
         Ok(Some(Change {
             file: self.file.to_owned(),
             real: self.real.clone(),
@@ -174,10 +178,11 @@ fn base_of(ledger: &Ledger, entry: &Entry, now: &str) -> Result<Option<String>> 
     without(now, &edits, written.as_deref())
 }
 
-/// What taking back what was set up for these agents would change; `None`: for all.
-pub fn take_back(ledger: &Ledger, agents: Option<&[&str]>) -> Work {
+/// What taking back what was set up for these agents would change; `None`: for all, and of every reach.
+pub fn take_back(ledger: &Ledger, agents: Option<&[&str]>, reach: Option<&Reach>) -> Work {
     let mut work = Work::default();
-    for entry in &ledger.record.files {
+    let is_within = |entry: &&Entry| reach.is_none_or(|reach| reach.project() == entry.project.as_deref());
+    for entry in ledger.record.files.iter().filter(is_within) {
         let is_meant = |owned: &&Owned| agents.is_none_or(|names| names.contains(&owned.agent.as_str()));
         let (gone, kept): (Vec<&Owned>, Vec<&Owned>) = entry.owned.iter().partition(is_meant);
         if gone.is_empty() {

@@ -1,18 +1,18 @@
 //! Changes of agents' files, as `memoria init` and `memoria uninstall` show them and carry them out: a list, the exact
 //! change line by line, what was refused, and where the copies are.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::agents::Purpose;
 use crate::agents::ledger::Ledger;
 use crate::agents::setup::{Change, Refused, Work};
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::text::visible;
 
-use super::terminal::{Paint, Style, one_line};
+use super::terminal::{Out, Paint, Style, one_line};
 use super::words::{Fate, fates};
 
 /// Lines around a change.
@@ -55,6 +55,17 @@ pub fn planned(work: Work) -> Outcome {
     Outcome { done, refused: work.refused, unchanged }
 }
 
+/// Whether somebody can be asked; if not, and nothing was said beforehand, nothing is done.
+pub fn is_person(command: &str, out: &Out, is_decided: bool) -> Result<bool> {
+    let is_person = !out.json && !is_decided && std::io::stdin().is_terminal();
+    if is_person || is_decided {
+        return Ok(is_person);
+    }
+    Err(Error::invalid(format!(
+        "nobody can be asked here: `memoria {command} --dry-run` shows what would change, and --yes does it"
+    )))
+}
+
 /// Waits for whoever else is at it.
 pub fn ledger(folder: &Path) -> Result<Ledger> {
     // Names of files on every system: no colons.
@@ -76,7 +87,7 @@ impl Outcome {
     pub fn list(&self, style: &Style) -> String {
         let row = |told: &Told| {
             let change = &told.change;
-            let purposes: Vec<_> = change.purposes.iter().map(|purpose| word(*purpose)).collect();
+            let purposes: Vec<_> = change.purposes.iter().map(|purpose| purpose.as_str()).collect();
             let what = if purposes.is_empty() { "taken back".to_owned() } else { purposes.join(", ") };
             let agents = change.agents.join(", ");
             vec![told.fate().to_owned(), shown(&change.file), what, agents]
@@ -116,7 +127,7 @@ impl Told {
     }
 
     fn as_json(&self) -> Value {
-        let purposes: Vec<_> = self.change.purposes.iter().map(|purpose| word(*purpose)).collect();
+        let purposes: Vec<_> = self.change.purposes.iter().map(|purpose| purpose.as_str()).collect();
         json!({
             "file": self.change.file,
             "change": self.fate(),
@@ -125,15 +136,6 @@ impl Told {
             "diff": diff(&self.change, &Style { colour: false, columns: None }),
             "copy": self.copy,
         })
-    }
-}
-
-fn word(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Server => "server",
-        Purpose::Rule => "rule",
-        Purpose::Hooks => "hooks",
-        Purpose::Permission => "permissions",
     }
 }
 

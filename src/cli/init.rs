@@ -1,7 +1,7 @@
 //! `memoria init`: finds the agents on this machine and gives them the memory. On a terminal it asks; for scripts there
 //! are flags. What is added is `agents/`' business, what was added is in the ledger, and `memoria uninstall` takes it back.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, Write};
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Scope {
+pub enum Scope {
     User,
     Project,
 }
@@ -69,28 +69,36 @@ struct Added {
     model: Option<(&'static str, Result<()>)>,
 }
 
+/// What there is to say in the end.
+struct Told {
+    agents: Vec<&'static Agent>,
+    /// Those that have nothing for this reach.
+    idle: Vec<&'static Agent>,
+    reach: Reach,
+    is_dry: bool,
+    outcome: Outcome,
+    added: Added,
+}
+
 pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
-    let is_person = !out.json && !args.yes && !args.dry_run && std::io::stdin().is_terminal();
-    if !(is_person || args.yes || args.dry_run) {
-        return Err(Error::invalid(
-            "nobody can be asked here: `memoria init --dry-run` shows what would change, and --yes does it",
-        ));
-    }
+    let is_person = edits::is_person("init", out, args.yes || args.dry_run)?;
     let paths = Paths::from_env()?;
     let machine = Machine::here(service::installed_as())?;
     let reach = reach(args.scope)?;
     let agents = if is_person && args.agents.is_empty() { ask_which(&machine, out)? } else { named(args, &machine)? };
-    let steps: Vec<(&str, Step)> = agents
-        .iter()
-        .flat_map(|agent| (agent.plan)(&machine, &reach).into_iter().map(|step| (agent.name, step)))
-        .collect();
+    let plan = |agent: &&Agent| (agent.plan)(&machine, &reach);
+    let (idle, agents): (Vec<_>, Vec<_>) = agents.into_iter().partition(|agent| plan(agent).is_empty());
+    let steps: Vec<(&str, Step)> =
+        agents.iter().flat_map(|agent| plan(agent).into_iter().map(|step| (agent.name, step))).collect();
     let folder = paths.agents_folder();
+    let mut told =
+        Told { agents, idle, reach, is_dry: args.dry_run, outcome: Outcome::default(), added: Added::default() };
     if is_person || args.dry_run {
-        let outcome = edits::planned(setup::prepare(&Ledger::look(&folder)?, &steps));
+        told.outcome = edits::planned(setup::prepare(&Ledger::look(&folder)?, &told.reach, &steps));
         if args.dry_run {
-            return dry(&agents, &outcome, out);
+            return told.dry(out);
         }
-        if !is_agreed(&outcome, out)? {
+        if !is_agreed(&told.outcome, out)? {
             return Err(Error::cancelled("nothing was changed"));
         }
     }
@@ -98,20 +106,20 @@ pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
     paths.prepare()?;
     let mut ledger = edits::ledger(&folder)?;
     // Anew, now that nobody else is at it.
-    let work = setup::prepare(&ledger, &steps);
+    let work = setup::prepare(&ledger, &told.reach, &steps);
     let outcome = edits::carry_out(work, &mut ledger);
-    let added = add(&extras, &mut ledger, &paths, out).await?;
-    out.answer(
-        || as_json(&agents, &outcome, &added, false),
-        |style| as_text(&agents, &outcome, &added, &reach, style),
-    )?;
-    let is_whole = outcome.refused.is_empty()
-        && added.service.is_none_or(|done| done.is_ok())
-        && added.model.is_none_or(|(_, done)| done.is_ok());
-    Ok(if is_whole { Exit::Ok } else { Exit::Partly })
+    let mut added = Added { service: add_service(&extras, &mut ledger).await?, model: None };
+    // A download takes its time, and holds nobody else up.
+    drop(ledger);
+    if let Some(name) = extras.model {
+        added.model = Some((name, model::install(name, &paths, out).await));
+    }
+    let told = Told { outcome, added, ..told };
+    out.answer(|| told.as_json(), |style| told.as_text(style))?;
+    Ok(told.exit())
 }
 
-fn reach(scope: Scope) -> Result<Reach> {
+pub fn reach(scope: Scope) -> Result<Reach> {
     let Scope::Project = scope else { return Ok(Reach::User) };
     let cwd = std::env::current_dir().map_err(|e| Error::io("find the folder that this runs in", &e))?;
     let root = project::root(&cwd);
@@ -207,71 +215,81 @@ fn wanted(args: &Args, paths: &Paths) -> Result<Extras> {
     Ok(Extras { service: args.service && matches!(service::installed()?, Installed::Absent), model })
 }
 
-async fn add(extras: &Extras, ledger: &mut Ledger, paths: &Paths, out: &Out) -> Result<Added> {
-    let mut added = Added::default();
-    if extras.service {
-        // Written down first, as with files.
-        ledger.record.service = true;
-        ledger.save()?;
-        added.service = Some(service::put_in_place().await.map(|place| place.files));
+async fn add_service(extras: &Extras, ledger: &mut Ledger) -> Result<Option<Result<Vec<String>>>> {
+    if !extras.service {
+        return Ok(None);
     }
-    if let Some(name) = extras.model {
-        added.model = Some((name, model::install(name, paths, out).await));
-    }
-    Ok(added)
+    // Written down first, as with files.
+    ledger.record.service = true;
+    ledger.save()?;
+    Ok(Some(service::put_in_place().await.map(|place| place.files)))
 }
 
-fn dry(agents: &[&Agent], outcome: &Outcome, out: &Out) -> Result<Exit> {
-    out.answer(
-        || as_json(agents, outcome, &Added::default(), true),
-        |style| {
-            let nothing = if outcome.done.is_empty() { "Nothing would change.\n" } else { "" };
-            format!("{}{}{nothing}", outcome.diff(style), outcome.refusals(style))
-        },
-    )?;
-    Ok(if outcome.refused.is_empty() { Exit::Ok } else { Exit::Partly })
-}
-
-fn as_json(agents: &[&Agent], outcome: &Outcome, added: &Added, is_dry: bool) -> Value {
-    let mut fields = outcome.as_json();
-    let said = |done: &Result<Value>| match done {
-        Ok(value) => value.clone(),
-        Err(error) => json!({"problem": error.message}),
-    };
-    fields["agents"] = agents.iter().map(|agent| agent.name).collect();
-    fields["dry_run"] = json!(is_dry);
-    fields["service"] = added.service.as_ref().map(|done| said(&done.clone().map(|files| json!(files)))).into();
-    fields["model"] = added.model.as_ref().map(|(name, done)| said(&done.clone().map(|()| json!(name)))).into();
-    fields
-}
-
-fn as_text(agents: &[&Agent], outcome: &Outcome, added: &Added, reach: &Reach, style: &Style) -> String {
-    let titles: Vec<_> = agents.iter().map(|agent| agent.title).collect();
-    let mut text = match (outcome.done.is_empty(), outcome.refused.is_empty()) {
-        (true, true) => format!("{} had been set up already: nothing changed.\n", titles.join(", ")),
-        _ => outcome.list(style),
-    };
-    if let Some(folder) = outcome.copies() {
-        text += &style.dim(&format!("What was there before is in {}\n", edits::shown(folder)));
+impl Told {
+    fn dry(&self, out: &Out) -> Result<Exit> {
+        out.answer(
+            || self.as_json(),
+            |style| {
+                let nothing = if self.outcome.done.is_empty() { "Nothing would change.\n" } else { "" };
+                format!("{}{}{nothing}", self.outcome.diff(style), self.outcome.refusals(style))
+            },
+        )?;
+        Ok(self.exit())
     }
-    match &added.service {
-        Some(Ok(files)) => text += &format!("Starts at login: {}\n", files.join(", ")),
-        Some(Err(error)) => text += &format!("{}\n", style.paint(Paint::Red, &error.message)),
-        None => {}
+
+    fn exit(&self) -> Exit {
+        let is_whole = self.outcome.refused.is_empty()
+            && self.added.service.as_ref().is_none_or(Result::is_ok)
+            && self.added.model.as_ref().is_none_or(|(_, done)| done.is_ok());
+        if is_whole { Exit::Ok } else { Exit::Partly }
     }
-    match &added.model {
-        Some((name, Ok(()))) => text += &format!("Installed {name}.\n"),
-        Some((name, Err(error))) => {
-            text += &format!("{}\n", style.paint(Paint::Red, &format!("{name} was not installed: {}", error.message)));
+
+    fn as_json(&self) -> Value {
+        let names = |agents: &[&Agent]| agents.iter().map(|agent| agent.name).collect::<Value>();
+        let said = |done: Result<Value>| done.unwrap_or_else(|error| json!({"problem": error.message}));
+        let Added { service, model } = &self.added;
+        let mut fields = self.outcome.as_json();
+        fields["agents"] = names(&self.agents);
+        fields["nothing_for"] = names(&self.idle);
+        fields["dry_run"] = json!(self.is_dry);
+        fields["service"] = service.clone().map(|done| said(done.map(|files| json!(files)))).into();
+        fields["model"] = model.clone().map(|(name, done)| said(done.map(|()| json!(name)))).into();
+        fields
+    }
+
+    fn as_text(&self, style: &Style) -> String {
+        let titles = |agents: &[&Agent]| agents.iter().map(|agent| agent.title).collect::<Vec<_>>().join(", ");
+        let red = |said: &str| format!("{}\n", style.paint(Paint::Red, said));
+        let is_still = self.outcome.done.is_empty() && self.outcome.refused.is_empty() && !self.agents.is_empty();
+        let mut text = self.outcome.list(style);
+        if is_still {
+            text += &format!("{}: set up already, nothing changed.\n", titles(&self.agents));
         }
-        None => {}
+        if !self.idle.is_empty() {
+            let which = if self.reach.project().is_some() { "one project" } else { "every project" };
+            text += &format!("{}: nothing can be set up for {which}.\n", titles(&self.idle));
+        }
+        if let Some(folder) = self.outcome.copies() {
+            text += &style.dim(&format!("What was there before is in {}\n", edits::shown(folder)));
+        }
+        match &self.added.service {
+            Some(Ok(files)) => text += &format!("Starts at login: {}\n", files.join(", ")),
+            Some(Err(error)) => text += &red(&error.message),
+            None => {}
+        }
+        match &self.added.model {
+            Some((name, Ok(()))) => text += &format!("Installed {name}.\n"),
+            Some((name, Err(error))) => text += &red(&format!("{name} was not installed: {}", error.message)),
+            None => {}
+        }
+        if self.outcome.done.is_empty() {
+            return text;
+        }
+        let shared =
+            if self.reach.project().is_some() { " Commit these files for those who work with you." } else { "" };
+        text + &format!(
+            "\n{}{shared} `memoria uninstall` takes it back.\n",
+            style.bold("Start your agents anew, and ask one what it remembers.")
+        )
     }
-    if outcome.done.is_empty() {
-        return text;
-    }
-    let shared = if reach.project().is_some() { " Commit these files for those who work with you." } else { "" };
-    text + &format!(
-        "\n{}{shared} `memoria uninstall` takes it back.\n",
-        style.bold("Start your agents anew, and ask one what it remembers.")
-    )
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::agents::ledger::{Ledger, Record};
 use crate::agents::ours::{RULE, refreshed};
-use crate::agents::{Purpose, Step, setup};
+use crate::agents::{Purpose, Reach, Step, setup};
 use crate::error::Result;
 use crate::paths::Paths;
 
@@ -47,7 +47,7 @@ pub fn run(args: &Args, out: &Out) -> Result<Exit> {
 
 fn show(paths: &Paths, out: &Out) -> Result<Exit> {
     let ledger = Ledger::look(&paths.agents_folder())?;
-    let work = setup::prepare(&ledger, &rules(&ledger.record));
+    let work = setup::prepare(&ledger, &Reach::User, &rules(&ledger.record));
     let old: Vec<_> = work.changes.iter().filter(|change| change.is_visible()).map(|change| &change.file).collect();
     out.answer(
         || json!({"rule": RULE, "current": work.unchanged, "outdated": old}),
@@ -71,12 +71,12 @@ fn refresh(paths: &Paths, is_dry: bool, out: &Out) -> Result<Exit> {
     let folder = paths.agents_folder();
     let outcome = if is_dry {
         let ledger = Ledger::look(&folder)?;
-        edits::planned(setup::prepare(&ledger, &rules(&ledger.record)))
+        edits::planned(setup::prepare(&ledger, &Reach::User, &rules(&ledger.record)))
     } else {
         paths.prepare()?;
         let mut ledger = edits::ledger(&folder)?;
         let record = ledger.record.clone();
-        edits::carry_out(setup::prepare(&ledger, &rules(&record)), &mut ledger)
+        edits::carry_out(setup::prepare(&ledger, &Reach::User, &rules(&record)), &mut ledger)
     };
     out.answer(
         || outcome.as_json(),

@@ -2,7 +2,6 @@
 //! deleted only by whoever says so.
 
 use std::fs::File;
-use std::io::IsTerminal;
 
 use serde_json::{Value, json};
 
@@ -16,9 +15,10 @@ use crate::wire::message::StopReason;
 
 use super::edits::{self, Outcome};
 use super::exit::Exit;
+use super::init::{self, Scope};
+use super::service;
 use super::stop::stop;
 use super::terminal::{Out, Paint, Style, agreed};
-use super::{init, service};
 
 /// Take back what `memoria init` added
 #[derive(clap::Args)]
@@ -30,6 +30,9 @@ pub struct Args {
     /// Only this agent; may be given again
     #[arg(long = "agent", value_name = "NAME", value_parser = init::agent)]
     agents: Vec<&'static Agent>,
+    /// Only what is for every session, or only what is this project's
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "user|project")]
+    scope: Option<Scope>,
     /// Show the exact change and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -37,7 +40,7 @@ pub struct Args {
     #[arg(long, short)]
     yes: bool,
     /// Delete the memories on this machine too, for good
-    #[arg(long, conflicts_with = "agents")]
+    #[arg(long, conflicts_with_all = ["agents", "scope"])]
     delete_memories: bool,
 }
 
@@ -49,23 +52,21 @@ struct Gone {
 }
 
 pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
-    let is_person = !out.json && !args.yes && !args.dry_run && std::io::stdin().is_terminal();
-    if !(is_person || args.yes || args.dry_run) {
-        return Err(Error::invalid(
-            "nobody can be asked here: `memoria uninstall --dry-run` shows what would change, and --yes does it",
-        ));
-    }
+    let is_person = edits::is_person("uninstall", out, args.yes || args.dry_run)?;
     let paths = Paths::from_env()?;
     let names: Vec<&str> = args.agents.iter().map(|agent| agent.name).collect();
     let names = Some(names.as_slice()).filter(|names| !names.is_empty());
+    let reach = args.scope.map(init::reach).transpose()?;
+    // The service and the memories are nobody's part.
+    let is_everything = names.is_none() && reach.is_none();
     let folder = paths.agents_folder();
     if is_person || args.dry_run {
         let ledger = Ledger::look(&folder)?;
-        let outcome = edits::planned(setup::take_back(&ledger, names));
+        let outcome = edits::planned(setup::take_back(&ledger, names, reach.as_ref()));
         if args.dry_run {
             return dry(&outcome, out);
         }
-        let has_service = names.is_none() && ledger.record.service;
+        let has_service = is_everything && ledger.record.service;
         if !outcome.done.is_empty() || has_service {
             out.print(&outcome.list(&out.style))?;
             let more = if has_service { " The service at login goes too." } else { "" };
@@ -74,13 +75,13 @@ pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
             }
         }
     }
-    let deletes = args.delete_memories || (is_person && names.is_none() && is_deletion_agreed(&paths)?);
+    let deletes = args.delete_memories || (is_person && is_everything && is_deletion_agreed(&paths)?);
     let outcome = match folder.exists() {
         true => {
             let mut ledger = edits::ledger(&folder)?;
-            let work = setup::take_back(&ledger, names);
+            let work = setup::take_back(&ledger, names, reach.as_ref());
             let outcome = edits::carry_out(work, &mut ledger);
-            let service = take_service(&mut ledger, names.is_none()).await?;
+            let service = take_service(&mut ledger, is_everything).await?;
             (outcome, service)
         }
         false => (Outcome::default(), None),

@@ -212,10 +212,13 @@ fn commands(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// `hook session-start` or `mcp` of a command line that runs `memoria`.
+/// `hook session-start claude-code` or `mcp`, of a command line that runs `memoria`.
 fn what_of_ours(command: &str) -> Option<String> {
     let (program, what) = match command.split_once(" hook ") {
-        Some((program, rest)) => (program, format!("hook {}", rest.split_whitespace().next()?)),
+        Some((program, rest)) => {
+            let agent = rest.split_whitespace().skip_while(|word| *word != "--agent").nth(1).unwrap_or_default();
+            (program, format!("hook {} {agent}", rest.split_whitespace().next()?))
+        }
         None => (command.trim_end().strip_suffix(" mcp")?, "mcp".to_owned()),
     };
     let name = program.trim().trim_matches(['"', '\'']).rsplit(['/', '\\']).next()?;

@@ -2,8 +2,9 @@
 //! would change is what is missing; nothing is written.
 
 use crate::agents::{ALL, Agent, Machine, Purpose, Reach, Step};
-use crate::client::spawn;
 use crate::engine::matrixone::doctor::Finding;
+
+use super::super::service::installed_as;
 
 pub struct Seen {
     pub findings: Vec<Finding>,
@@ -21,14 +22,10 @@ enum Stand {
 }
 
 pub fn findings() -> Seen {
-    let machine = match std::path::absolute(spawn::program("memoria")).map(Machine::here) {
-        Ok(Ok(machine)) => machine,
-        Ok(Err(error)) => {
-            let finding = Finding::weak("agents", error.message, "set HOME, then try again");
-            return Seen { findings: vec![finding], is_any_set_up: false };
-        }
+    let machine = match Machine::here(installed_as()) {
+        Ok(machine) => machine,
         Err(error) => {
-            let finding = Finding::weak("agents", format!("cannot tell where memoria is: {error}"), "report this");
+            let finding = Finding::weak("agents", error.message, "set HOME, then try again");
             return Seen { findings: vec![finding], is_any_set_up: false };
         }
     };
@@ -59,7 +56,7 @@ fn judged(agent: &Agent, stands: &[(Purpose, Stand)]) -> Finding {
     }
     let of = |wanted: Stand| -> Vec<&str> {
         let mut names: Vec<_> =
-            stands.iter().filter(|(_, stand)| *stand == wanted).map(|(purpose, _)| name(*purpose)).collect();
+            stands.iter().filter(|(_, stand)| *stand == wanted).map(|(purpose, _)| purpose.as_str()).collect();
         names.dedup();
         names
     };
@@ -73,15 +70,6 @@ fn judged(agent: &Agent, stands: &[(Purpose, Stand)]) -> Finding {
                 format!("has {}, and lacks (or has of another version): {}", done.join(", "), missing.join(", "));
             Finding::weak(agent.title, found, init)
         }
-    }
-}
-
-fn name(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Server => "server",
-        Purpose::Rule => "rule",
-        Purpose::Hooks => "hooks",
-        Purpose::Permission => "permissions",
     }
 }
 
