@@ -7,8 +7,8 @@ use memoria::engine::embedded::Embedded;
 use memoria::engine::{At, Engine, Names};
 use memoria::error::ErrorKind;
 use memoria::model::{
-    Change, CommitFilter, Compacted, Expect, Filter, Memory, Name, NameChange, NameKind, Plan, Revision, Rule, Time,
-    Verb, Walk, Work, Write,
+    Change, CommitFilter, Compacted, Expect, Filter, Memory, Name, NameChange, NameKind, Plan, Rating, Revision, Rule,
+    Signal, Time, Verb, Walk, Work, Write,
 };
 use redb::{Database, TableDefinition};
 
@@ -72,6 +72,25 @@ fn later() -> Time {
     // Names are deleted at the millisecond of the clock.
     std::thread::sleep(std::time::Duration::from_millis(3));
     clock::now()
+}
+
+#[test]
+fn what_was_said_of_a_memory_goes_when_no_version_of_it_stays() {
+    let (home, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let engine = open(home.path()).unwrap();
+    runtime.block_on(async {
+        let kept = store(&engine, "main", notes("main", 2)).await;
+        create(&engine, "aside", NameKind::Branch, "main").await;
+        let lost = store(&engine, "aside", notes("aside", 2)).await;
+        let ids = [kept[0].id, lost[0].id];
+        let ratings = ids.map(|id| Rating { id, signal: Signal::Useful }).to_vec();
+        engine.apply(op(), Write { ratings, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
+        delete(&engine, "aside").await;
+        assert_eq!(engine.compact(later()).await.unwrap().versions, 2);
+        let said = engine.feedback(&ids).await.unwrap();
+        assert_eq!(said.iter().map(|said| said.useful).collect::<Vec<_>>(), [1, 0]);
+        sound(engine.verify().await.unwrap());
+    });
 }
 
 #[test]

@@ -359,3 +359,24 @@ async fn feedback_counts_and_says_what_to_do_about_what_no_longer_holds() {
     let result = reply("memory_feedback", json!({"memory_id": "0", "signal": "useful"}), Response::Rated(useful)).await;
     assert!(!text(&result).contains('\n'), "{}", text(&result));
 }
+
+#[tokio::test]
+async fn a_hit_that_more_call_wrong_than_useful_says_so() {
+    let mut hit = memoria::wire::message::Hit {
+        memory: shaped(samples::fixed(1, "the key is in the wiki")),
+        score: 0.5,
+        parts: None,
+        is_shortened: false,
+        twins: Vec::new(),
+        beside: Vec::new(),
+    };
+    for (useful, is_said) in [(4, false), (2, true)] {
+        hit.memory.feedback = memoria::model::Feedback { useful, outdated: 1, wrong: 2, ..Default::default() };
+        let (point, hits) = (crate::backend::point(), vec![hit.clone()]);
+        let found = memoria::wire::message::Retrieved { point, hits, left_out: 0, lexical_only: true, notice: None };
+        let result = reply("memory_retrieve", json!({"query": "x"}), Response::Retrieved(found)).await;
+        let told = text(&result).contains("(said to be outdated by 1, wrong by 2)");
+        assert_eq!(told, is_said, "{}", text(&result));
+        assert_eq!(result["structuredContent"]["memories"][0]["feedback"]["useful"], useful);
+    }
+}

@@ -168,6 +168,10 @@ fn poisoned(response: Response, evil: &str) -> Response {
             }
             Response::Moved(moved)
         }
+        Response::Profiled(mut profiled) => {
+            profiled.memories = vec![shaped(samples::fixed(1, evil))];
+            Response::Profiled(profiled)
+        }
         Response::Logged(mut logged) => {
             logged.commits.iter_mut().for_each(entry);
             Response::Logged(logged)
@@ -201,6 +205,7 @@ async fn foreign_words_stand_nowhere_but_inside_a_quotation() {
             assert!(!is_inside, "{tool}: {text}");
             assert!(!text.chars().any(memoria::model::text::is_hidden), "{tool}: {text:?}");
             let says_nothing = [
+                "memory_feedback",
                 "memory_branch",
                 "memory_checkout",
                 "memory_branch_delete",

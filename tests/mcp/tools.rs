@@ -130,8 +130,11 @@ async fn every_memory_tool_takes_a_branch_and_every_read_a_moment() {
         let takes = |parameter: &str| tool["inputSchema"]["properties"][parameter].is_object();
         let is_about_a_name =
             ["memory_branch", "memory_checkout", "memory_branches", "memory_branch_delete", "memory_snapshot_delete"];
-        assert!(takes("branch") || takes("target") || is_about_a_name.contains(&name), "{name}");
-        let reads_a_state = ["memory_retrieve", "memory_list", "memory_log", "memory_blame", "memory_snapshot"];
+        // What is said of a memory is said on every branch.
+        let is_about_all = is_about_a_name.contains(&name) || name == "memory_feedback";
+        assert!(takes("branch") || takes("target") || is_about_all, "{name}");
+        let reads_a_state =
+            ["memory_retrieve", "memory_list", "memory_profile", "memory_log", "memory_blame", "memory_snapshot"];
         assert_eq!(takes("at"), reads_a_state.contains(&name), "{name}");
     }
 }
