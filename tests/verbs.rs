@@ -8,12 +8,12 @@ use memoria::embed::cache::Cache;
 use memoria::embed::models::Models;
 use memoria::engine::embedded::Embedded;
 use memoria::error::{ErrorKind, Result};
-use memoria::model::{Filter, Kind, OpId, Page, ProjectId, SessionId, Trust};
+use memoria::model::{Filter, Kind, Name, OpId, Page, ProjectId, SessionId, SubjectId, Trust};
 use memoria::service::{Caller, Checkouts, Service, Vectors};
 use memoria::wire::limits;
 use memoria::wire::message::{
-    ClientKind, Correct, Depth, List, Log, Place, Purge, PurgeTarget, Retrieve, SessionScope, Show, Store, Stored,
-    Target, View,
+    Branch, ClientKind, Correct, Depth, Import, List, Log, Place, Purge, PurgeTarget, Retrieve, Row, SessionScope,
+    Show, Snapshot, Store, Stored, Target, View,
 };
 use tokio::sync::watch;
 
@@ -343,6 +343,88 @@ async fn secrets_are_masked_in_every_field_or_refused_by_policy() {
     config.guard.secrets = Secrets::Block;
     world.config.send_replace(Arc::new(config));
     assert_eq!(kind_of(world.service.store(&next(&mut agent), ask).await), ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn the_reply_says_what_was_masked_and_where_the_placeholder_stands() {
+    let world = World::new();
+    let mut agent = caller(ClientKind::Shim, None);
+    let secret = "AKIAIOSFODNN7EXAMPLQ";
+    let ask = Store {
+        text: format!("  naïve line\nthe key {secret} and {secret}\n"),
+        tags: vec!["plain".into(), secret.into()],
+        subject: Some(SubjectId::new(format!("for {secret}")).unwrap()),
+        ..Store::default()
+    };
+    let op = next(&mut agent);
+    let stored = world.service.store(&op, ask.clone()).await.unwrap();
+    let spots: Vec<String> = stored.masked.iter().flat_map(|masked| &masked.spots).map(ToString::to_string).collect();
+    assert_eq!(spots, ["text 2:9", "text 2:38", "tags 1:1", "subject 1:5"]);
+    let text = &stored.stored.memory.text;
+    for column in [9, 38] {
+        let line: String = text.lines().nth(1).unwrap().chars().skip(column - 1).collect();
+        assert!(line.starts_with("[masked: AWS access key]"), "{text}");
+    }
+    assert!(!format!("{stored:?}").contains(secret));
+    assert_eq!(world.service.store(&op, ask).await.unwrap().masked, stored.masked, "a replay says the same");
+}
+
+/// Whatever a request brings, by each policy: masked by default, refused whole by `block`, kept by `allow`.
+#[tokio::test]
+async fn each_policy_holds_for_every_field_of_every_request() {
+    let secret = "ghp_q0W1e2R3t4Y5u6I7o8P9aSdFgHjKlZxCvBnM";
+    for policy in [Secrets::Redact, Secrets::Block, Secrets::Allow] {
+        let world = World::new();
+        let mut config = Config::default();
+        config.guard.secrets = policy;
+        world.config.send_replace(Arc::new(config));
+        let mut agent = caller(ClientKind::Shim, None);
+        let id = world.store(&mut agent, "a plain fact").await.stored.memory.id.to_string();
+        let said = |what: Result<String>| match (policy, what) {
+            (Secrets::Block, Err(error)) => assert!(error.message.contains("GitHub token"), "{error}"),
+            (Secrets::Redact, Ok(shown)) => assert!(!shown.contains(secret) && shown.contains("[masked"), "{shown}"),
+            (Secrets::Allow, Ok(shown)) => assert!(shown.contains(secret), "{shown}"),
+            (_, what) => panic!("{policy:?}: {what:?}"),
+        };
+        let debug = |shown: &dyn std::fmt::Debug| format!("{shown:?}");
+        let text = format!("the token is {secret}");
+        let store = Store { text: text.clone(), ..Store::default() };
+        said(world.service.store(&next(&mut agent), store).await.map(|it| debug(&it)));
+        let correct = |text: &str, reason: Option<String>| Correct {
+            branch: None,
+            target: Target::Id(id.clone()),
+            text: text.into(),
+            reason,
+            trust: None,
+            tags: None,
+            marks: Default::default(),
+        };
+        said(world.service.correct(&next(&mut agent), correct(&text, None)).await.map(|it| debug(&it)));
+        let noted = world.service.correct(&next(&mut agent), correct("another fact", Some(text.clone()))).await;
+        let shown =
+            world.service.show(&next(&mut agent), Show { view: View::default(), id: id.clone() }).await.unwrap();
+        said(noted.map(|_| debug(&shown.history[0].commit)));
+        let named = |name: &str| name.parse::<Name>().unwrap();
+        let branch = Branch::Create { name: named("trial"), from: None, note: Some(text.clone()) };
+        said(world.service.branches(&next(&mut agent), branch).await.map(|it| debug(&it)));
+        let at = View::default();
+        let snapshot = Snapshot::Create { name: named("noted"), at: at.clone(), note: Some(text.clone()) };
+        said(world.service.snapshots(&next(&mut agent), snapshot).await.map(|it| debug(&it)));
+        let leaked = Snapshot::Create { name: named(secret), at, note: None };
+        let leaked = world.service.snapshots(&next(&mut agent), leaked).await;
+        assert_eq!(leaked.is_ok(), policy == Secrets::Allow, "a name is refused: it cannot be masked");
+        let row = Row { line: 7, text: text.clone(), file: Some(text.clone()), ..Row::default() };
+        let import = Import { file: "x.jsonl".into(), rows: vec![row], ..Import::default() };
+        let imported = world.service.import(&next(&mut agent), import).await.unwrap();
+        match policy {
+            Secrets::Block => assert!(imported.refused[0].1.contains("line 7 text"), "{imported:?}"),
+            Secrets::Redact => {
+                let spots: Vec<_> = imported.masked[0].spots.iter().map(ToString::to_string).collect();
+                assert_eq!(spots, ["line 7 text 1:14", "line 7 file 1:14"]);
+            }
+            Secrets::Allow => assert!(imported.masked.is_empty()),
+        }
+    }
 }
 
 #[tokio::test]

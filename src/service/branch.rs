@@ -32,9 +32,10 @@ impl<E: Engine> Service<E> {
                     None => self.head(&branch).await?,
                     Some(from) => self.revision(&from, &branch).await?.at,
                 };
-                NameChange::Create { name: checked_name(name)?, kind: NameKind::Branch, commit: at.commit, note }
+                let name = self.free_of_secrets(checked_name(name)?)?;
+                NameChange::Create { name, kind: NameKind::Branch, commit: at.commit, note }
             }
-            Branch::Rename { name, new } => NameChange::Rename { name, new: checked_name(new)? },
+            Branch::Rename { name, new } => NameChange::Rename { name, new: self.free_of_secrets(checked_name(new)?)? },
             Branch::Delete { name } => NameChange::Delete { name },
             Branch::Restore { name } => NameChange::Restore { name },
             Branch::Protect { name, protection } => NameChange::Protect { name, protection },

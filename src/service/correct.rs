@@ -3,7 +3,7 @@
 use super::mark::marked;
 use super::memo::Memo;
 use super::retrieve::checked_question;
-use super::{Caller, Service, checked_filter, checked_tags, checked_text};
+use super::{Caller, Service, checked_filter, checked_tags, checked_text, masking};
 use crate::clock;
 use crate::engine::{At, Engine};
 use crate::error::{Error, ErrorKind, Result};
@@ -67,7 +67,7 @@ impl<E: Engine> Service<E> {
                 let mut filter = checked_filter(caller, place.clone(), filter.clone())?;
                 let ranking = self.ranking(caller, &mut filter, *session_scope, Moment::Now(at.as_of));
                 {
-                    let text = checked_question(question)?;
+                    let text = &*masking::question(self.config().guard.secrets, checked_question(question)?);
                     let (meaning, _) = self.vectors.meaning(text, &self.config()).await;
                     let question = search::Question { text, meaning };
                     search::best(&self.engine, at, &question, filter, &ranking).await

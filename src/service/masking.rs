@@ -1,10 +1,12 @@
 //! The policy for secrets (`guard.secrets`), applied to whatever a request brings, field by field: refused, masked, or
 //! kept as it is. Before anything is measured, hashed, embedded, logged or written; the reply says what and where.
 
+use std::borrow::Cow;
+
 use crate::config::Secrets;
 use crate::error::{Error, Result};
 use crate::guard::secrets::{self, Mark};
-use crate::model::{Masked, Spot};
+use crate::model::{Masked, Name, Spot};
 
 /// The field as it may be kept; what was masked is added to the list.
 pub(super) fn mask(policy: Secrets, field: &str, text: String, masked: &mut Vec<Masked>) -> Result<String> {
@@ -28,6 +30,22 @@ pub(super) fn mask(policy: Secrets, field: &str, text: String, masked: &mut Vec<
         Masked::gather(masked, Masked { what: mark.what.to_owned(), count: 1, spots: vec![spot] });
     }
     Ok(clean.into_owned())
+}
+
+/// A question as it is looked for: what memories hold masked is found masked, and no secret goes to an embedder.
+pub(super) fn question(policy: Secrets, text: &str) -> Cow<'_, str> {
+    if policy == Secrets::Allow { Cow::Borrowed(text) } else { secrets::mask(text).0 }
+}
+
+/// A name stands in commits, logs and files, and cannot be half of what was typed.
+pub(super) fn name(policy: Secrets, name: Name) -> Result<Name> {
+    match secrets::mask(name.as_str()).1.first() {
+        Some(mark) if policy != Secrets::Allow => Err(Error::invalid(format!(
+            "the name contains what looks like a secret ({}): choose another one",
+            mark.what
+        ))),
+        _ => Ok(name),
+    }
 }
 
 /// Lines and columns, counted once through the text.

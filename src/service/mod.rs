@@ -177,6 +177,10 @@ impl<E: Engine> Service<E> {
         })
     }
 
+    fn free_of_secrets(&self, name: Name) -> Result<Name> {
+        masking::name(self.config().guard.secrets, name)
+    }
+
     /// Applies the policy for secrets to one field, and adds to the list of what was masked.
     fn mask(&self, field: &str, text: String, masked: &mut Vec<Masked>) -> Result<String> {
         masking::mask(self.config().guard.secrets, field, text, masked)

@@ -1,6 +1,6 @@
 //! `retrieve`: a question in plain words, answered by the memories that are relevant, or by none.
 
-use super::{Caller, Service, checked_filter, excerpt};
+use super::{Caller, Service, checked_filter, excerpt, masking};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::{Filter, Moment, Relation, Version};
@@ -14,7 +14,7 @@ const BESIDE_CHARS_MAX: usize = 160;
 
 impl<E: Engine> Service<E> {
     pub async fn retrieve(&self, caller: &Caller, ask: Retrieve) -> Result<Retrieved> {
-        let text = checked_question(&ask.question)?;
+        let text = &*masking::question(self.config().guard.secrets, checked_question(&ask.question)?);
         let mut filter = checked_filter(caller, ask.place, ask.filter)?;
         let seen = self.seen(caller, ask.view).await?;
         let mut ranking = self.ranking(caller, &mut filter, ask.session_scope, seen.moment);

@@ -26,9 +26,8 @@ impl<E: Engine> Service<E> {
                 let seen = self.seen(caller, at).await?;
                 let note = note.map(|note| self.mask("description", note, &mut masked)).transpose()?;
                 let (kind, commit) = (NameKind::Snapshot, seen.at.commit);
-                let made = self
-                    .change_names(caller, vec![NameChange::Create { name: checked_name(name)?, kind, commit, note }])
-                    .await?;
+                let name = self.free_of_secrets(checked_name(name)?)?;
+                let made = self.change_names(caller, vec![NameChange::Create { name, kind, commit, note }]).await?;
                 (made, 1, None)
             }
             Snapshot::Restore { name } => {
