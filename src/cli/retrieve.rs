@@ -29,7 +29,7 @@ pub struct Args {
     max_tokens: Option<u32>,
     #[command(flatten)]
     which: Which,
-    /// What --session means: only (the default) or prefer
+    /// How --session counts: only (default) or prefer
     #[arg(long, value_name = "SCOPE", requires = "session", value_parser = what::scope(),
         hide_possible_values = true)]
     session_scope: Option<SessionScope>,

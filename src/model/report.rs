@@ -116,7 +116,7 @@ pub struct StoreStatus {
     pub unflushed: u32,
 }
 
-/// How a score came about: `sqrt(lexical² + vector² + neighbours² + link²) · trust · age · place · feedback`, at most 1.
+/// A score: at most 1, `sqrt(lexical² + vector² + neighbours² + link²) · trust · age · place · feedback`.
 /// The one memory that has all the words of the question is put ahead of others, whatever stands around those.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Parts {

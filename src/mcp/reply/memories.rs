@@ -113,7 +113,8 @@ pub fn corrected(corrected: &Corrected) -> Reply {
     text += &masked_note(&corrected.masked);
     let structured = json!({
         "branch": corrected.branch.as_str(), "memory": value::memory(&corrected.memory),
-        "before": visible(&corrected.before), "before_flags": corrected.before_flags, "unchanged": corrected.is_unchanged,
+        "before": visible(&corrected.before), "before_flags": corrected.before_flags,
+        "unchanged": corrected.is_unchanged,
         "masked": value::masked(&corrected.masked), "commit": value::commit_id(corrected.commit),
     });
     Reply { text, structured }
