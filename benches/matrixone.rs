@@ -1,5 +1,6 @@
-//! `MEMORIA_MATRIXONE_URL=mysql://user:password@host:port cargo bench --bench matrixone [-- MEMORIES]`: the shared
-//! engine beside plain SQL on the same server in the same run. Without a number: 100,000 memories, in ten projects.
+//! `MEMORIA_MATRIXONE_URL=mysql://user:password@host:port cargo bench --bench matrixone [-- MEMORIES [versions]]`: the
+//! shared engine beside plain SQL on the same server in the same run. Without a number: 100,000 memories, in ten projects.
+//! With `versions` there are no vectors and no searches: a branch, a diff and a merge alone, for large stores.
 //! Nothing is asserted: machines differ, so read the ratios. It works in a database of its own, which goes at the end.
 //!
 //! Plain search is the server's own: a full-text index over the same words in boolean mode, by BM25, and an exact scan
@@ -62,13 +63,19 @@ fn main() {
     };
     println!("{:<56} {:>11} {:>11} {:>7}   goal", "what", "ours", "plain SQL", "ratio");
     bench.fill(memories);
-    bench.make_plain(memories);
-    bench.retrieve(memories);
-    bench.store();
+    let is_versions = std::env::args().any(|word| word == "versions");
+    if !is_versions {
+        bench.embed(memories);
+        bench.make_plain(memories);
+        bench.retrieve(memories);
+        bench.store();
+    }
     bench.branch(memories);
     bench.diff_and_merge(memories);
-    bench.connections();
-    bench.rest();
+    if !is_versions {
+        bench.connections();
+        bench.rest();
+    }
     bench.text(&format!("drop database if exists `{database}`"));
 }
 
@@ -143,11 +150,14 @@ impl Bench {
             }
         });
         only(&format!("{memories} memories stored, in batches of {BATCH}"), rate(memories, took), "");
-        let ((), took) = timed(|| self.runtime.block_on(self.embed()));
+    }
+
+    fn embed(&self, memories: usize) {
+        let ((), took) = timed(|| self.runtime.block_on(self.embed_all()));
         only(&format!("vectors of {DIMS} numbers taken in"), rate(memories, took), "");
     }
 
-    async fn embed(&self) {
+    async fn embed_all(&self) {
         loop {
             let missing = self.engine.unembedded(&self.space, BATCH as u32).await.unwrap();
             if missing.is_empty() {
