@@ -1,5 +1,5 @@
-//! Edits of other programs' files, on random documents: what was there survives byte for byte, twice is once, taking back
-//! gives the file of before, and a real parser reads what was meant. `PROPTEST_CASES` asks for more rounds.
+//! Edits of other programs' files, on random documents: what was there survives byte for byte, twice is once, taking
+//! back gives the file of before, and a real parser reads what was meant. `PROPTEST_CASES` asks for more rounds.
 
 use memoria::agents::{Dialect, Edit, Past};
 use proptest::prelude::*;
@@ -236,7 +236,9 @@ proptest! {
     }
 
     #[test]
-    fn broken_json_is_refused_or_edited_but_never_harmed(edit in json_edits(), text in jsonc(), at in 0..200usize, c in any::<char>()) {
+    fn broken_json_is_refused_or_edited_but_never_harmed(
+        edit in json_edits(), text in jsonc(), at in 0..200usize, c in any::<char>()
+    ) {
         never_harms(&edit, &damaged(&text, at, c))?;
     }
 

@@ -68,8 +68,8 @@ impl Record {
         match fs::read_to_string(&path) {
             Ok(text) => serde_json::from_str(&text).map_err(|e| {
                 Error::corrupt(format!(
-                    "{} cannot be read ({e}): move it away. `memoria init` then starts anew, and the copies of what was \
-                     before stay in {}",
+                    "{} cannot be read ({e}): move it away. `memoria init` then starts anew, and the copies of what \
+                     was before stay in {}",
                     path.display(),
                     folder.join("copies").display()
                 ))

@@ -75,11 +75,11 @@ pub fn ledger(folder: &Path) -> Result<Ledger> {
 impl Outcome {
     pub fn as_json(&self) -> Value {
         let changes: Vec<_> = self.done.iter().map(Told::as_json).collect();
-        let refused = |refused: &Refused| json!({"file": refused.file, "agents": refused.agents, "reason": refused.error.message});
+        let left = |one: &Refused| json!({"file": one.file, "agents": one.agents, "reason": one.error.message});
         json!({
             "changes": changes,
             "unchanged": self.unchanged,
-            "refused": self.refused.iter().map(refused).collect::<Vec<_>>(),
+            "refused": self.refused.iter().map(left).collect::<Vec<_>>(),
         })
     }
 

@@ -1,5 +1,5 @@
 //! `memoria init`: finds the agents on this machine and gives them the memory. On a terminal it asks; for scripts there
-//! are flags. What is added is `agents/`' business, what was added is in the ledger, and `memoria uninstall` takes it back.
+//! are flags. What is added is `agents/`' business, what was added is in the ledger, and `uninstall` takes it back.
 
 use std::io::{BufRead, Write};
 

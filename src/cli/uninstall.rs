@@ -1,5 +1,5 @@
-//! `memoria uninstall`: takes back what `memoria init` added, byte for byte where nothing else changed since. Memories are
-//! deleted only by whoever says so.
+//! `memoria uninstall`: takes back what `memoria init` added, byte for byte where nothing else changed since. Memories
+//! are deleted only by whoever says so.
 
 use std::fs::File;
 

@@ -1,5 +1,5 @@
-//! `memoria init` and `memoria uninstall` as they are typed, in a made-up home: what scripts rely on, what is asked, and
-//! that nothing outside of that home is touched.
+//! `memoria init` and `memoria uninstall` as they are typed, in a made-up home: what scripts rely on, what is asked,
+//! and that nothing outside of that home is touched.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

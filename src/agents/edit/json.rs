@@ -1,5 +1,5 @@
-//! Members and items of JSON files: set, appended, taken out. `tree` reads, `splice` changes; here is decided what. Every
-//! byte that is not ours stays, and what cannot be read, or is not what the path expects, is refused.
+//! Members and items of JSON files: set, appended, taken out. `tree` reads, `splice` changes; here is decided what.
+//! Every byte that is not ours stays, and what cannot be read, or is not what the path expects, is refused.
 
 mod splice;
 mod tree;
@@ -136,7 +136,7 @@ fn without(text: &str, root: &Node, path: &[String], dialect: Dialect, past: Pas
     prune(splice::cut(text, object, body, place), above, dialect, past)
 }
 
-/// After something went from the container at the path: an empty one goes too if we made it, and looks as it did if not.
+/// After something went from the container at the path: an empty one goes too if we made it, else it looks as it did.
 fn prune(text: String, path: &[String], dialect: Dialect, past: Past<'_>) -> Result<Option<String>> {
     let Some(root) = tree::parse(&text, dialect)? else { return Ok(Some(text)) };
     let Some(node) = root.find(&text, path)? else { return Ok(Some(text)) };

@@ -1,5 +1,5 @@
-//! Each agent on this machine: whether its settings have what `memoria init` would write into them. What an agent's plan
-//! would change is what is missing; nothing is written.
+//! Each agent on this machine: whether its settings have what `memoria init` would write into them. What an agent's
+//! plan would change is what is missing; nothing is written.
 
 use crate::agents::{ALL, Agent, Machine, Purpose, Reach, Step};
 use crate::engine::matrixone::doctor::Finding;

@@ -1,5 +1,5 @@
-//! Reads the block mappings of a YAML file: which key stands where, and which lines are its. Values are not judged, only
-//! measured (quotes, brackets, block scalars). Whatever it is not sure of it refuses, with the line.
+//! Reads the block mappings of a YAML file: which key stands where, and which lines are its. Values are not judged,
+//! only measured (quotes, brackets, block scalars). Whatever it is not sure of it refuses, with the line.
 
 use crate::agents::edit::refusal;
 use crate::error::Result;
