@@ -131,7 +131,7 @@ fn tidy_json() -> impl Strategy<Value = String> {
     jsonc().prop_map(|text| {
         let value = read_json(&text);
         let text = serde_json::to_string_pretty(&value).unwrap_or_default();
-        if text.len() % 2 == 0 { value.to_string() } else { text + "\n" }
+        if text.len().is_multiple_of(2) { value.to_string() } else { text + "\n" }
     })
 }
 
@@ -147,8 +147,7 @@ fn meant_json(edit: &Edit, mut root: Value) -> Value {
         }
         path.iter().fold(root, |at, key| {
             let members = at.as_object_mut().unwrap();
-            let inner = members.entry(key.clone()).or_insert(Value::Null);
-            inner
+            members.entry(key.clone()).or_insert(Value::Null)
         })
     }
     fn merge(at: &mut Value, ours: &Value) {

@@ -163,11 +163,11 @@ impl<'a> Judgement<'a> {
         // stand among such (`claim q102`).
         let most = all.iter().map(Judged::relevance).fold(0.0, f32::max);
         let mut exact = all.iter_mut().filter(|judged| judged.is_exact);
-        if let (Some(only), None) = (exact.next(), exact.next()) {
-            if only.relevance() < most {
-                only.lead = (most * ALONE_LEAD).powi(2) - only.relevance().powi(2);
-                only.priors.feedback = only.priors.feedback.max(1.0);
-            }
+        if let (Some(only), None) = (exact.next(), exact.next())
+            && only.relevance() < most
+        {
+            only.lead = (most * ALONE_LEAD).powi(2) - only.relevance().powi(2);
+            only.priors.feedback = only.priors.feedback.max(1.0);
         }
         let Some(best) = all.iter().reduce(|a, b| if b.relevance() > a.relevance() { b } else { a }) else {
             return judgement;

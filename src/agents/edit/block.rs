@@ -60,9 +60,8 @@ fn find(text: &str) -> Result<Option<Range<usize>>> {
         let run = mark.map_or(0, |mark| bare.chars().take_while(|c| *c == mark).count());
         match (fence, mark) {
             (Some((opened, wide, _)), _) => {
-                if mark == Some(opened) && run >= wide && run == bare.len() && indent < 4 {
-                    fence = None;
-                }
+                let is_closed = mark == Some(opened) && run >= wide && run == bare.len() && indent < 4;
+                fence = fence.filter(|_| !is_closed);
             }
             (None, Some(mark)) if run >= 3 && indent < 4 && !bare[run..].contains(mark) && open.is_none() => {
                 fence = Some((mark, run, at));

@@ -86,7 +86,7 @@ fn hook(program: &Path) -> Finding {
     match elapsed.as_millis() {
         _ if !output.status.success() => Finding::bad("hooks", "one ended with a failure", "report this"),
         ..=HOOK_MS_FINE => Finding::good("hooks", found),
-        ..HOOK_MS_BAD => Finding::good("hooks", format!("{found}; {HOOK_MS_FINE} is usual")),
+        millis if millis < HOOK_MS_BAD => Finding::good("hooks", format!("{found}; {HOOK_MS_FINE} is usual")),
         _ => {
             let found = format!("{found}: too long, so agents are told nothing");
             Finding::weak("hooks", found, "see `memoria logs --level warn`; is the machine or the disk very busy?")
