@@ -68,8 +68,9 @@ class Model:
                     name = f"event: {event['type']}\n" if "type" in event else ""
                     self.wfile.write(f"{name}data: {json.dumps(event)}\n\n".encode())
                 if not events:
-                    # Gemini's router asks without a stream; it tries again for long where it gets nothing.
-                    self.wfile.write(json.dumps(GEMINI[0] if "generateContent" in self.path else {}).encode())
+                    # Gemini's router asks without a stream, for JSON; it tries again for long where it gets none.
+                    answer = json.dumps(GEMINI[0]).replace('"ok"', '"{}"') if "generateContent" in self.path else "{}"
+                    self.wfile.write(answer.encode())
 
             do_GET = do_POST = do_HEAD = do
 
@@ -151,9 +152,14 @@ def try_client(agent, folder):
         try:
             run(BIN, "store", FACT)
             run(BIN, "init", "--agent", agent, "--yes")
-            began = time.monotonic()
-            said = run(*words)
-            seconds = time.monotonic() - began
+            # A hook is silent where it takes more than 300 ms, as it may on a busy machine.
+            for _ in range(3):
+                model.asked.clear()
+                began = time.monotonic()
+                said = run(*words)
+                seconds = time.monotonic() - began
+                if not has_hooks or any(FACT in asked for asked in model.asked):
+                    break
             if has_hooks is None:
                 assert any(server["name"] == "memoria" and not server["disabled"] for server in json.loads(said)), said
                 return f"lists our server ({seconds:.1f} s)"
