@@ -1,6 +1,6 @@
-//! `cargo bench --bench hook`: how long an agent waits for `memoria hook`, from starting the process to its end, with a
-//! warm daemon and 1,000 memories; beside it what starting any process costs here, and one that finds no daemon. Nothing
-//! is asserted: read the distribution. `-- --rounds N` asks each so often (300).
+//! `cargo bench --bench hook`: how long an agent waits for `memoria hook`, from starting the process to its end, with
+//! a warm daemon and 1,000 memories; beside it what starting any process costs here, and one that finds no daemon.
+//! Nothing is asserted: read the distribution. `-- --rounds N` asks each so often (300).
 
 use std::io::Write;
 use std::process::{Command, Stdio};

@@ -1,6 +1,6 @@
-//! `memoria doctor`: what Memoria needs of this machine, of its agents and of a shared server, looked at one by one, and
-//! what to do where something is missing. It mends nothing. Where a daemon has run before, or an agent is set up, it
-//! speaks with Memoria as an agent does, which starts the daemon as an agent would; else it starts none.
+//! `memoria doctor`: what Memoria needs of this machine, of its agents and of a shared server, looked at one by one,
+//! and what to do where something is missing. It mends nothing. Where a daemon has run before, or an agent is set up,
+//! it speaks with Memoria as an agent does, which starts the daemon as an agent would; else it starts none.
 
 mod agents;
 mod daemon;

@@ -1,6 +1,7 @@
-//! `memoria hook EVENT --agent NAME`: what an agent runs at its own events. It reads the event's JSON, asks the daemon
-//! that runs for a briefing, and prints what that agent wants to hear, and not a byte else. Whatever breaks, and whatever
-//! takes long, it is silent and ends with 0: a broken memory never keeps an agent from its work. Why goes to the log.
+//! `memoria hook EVENT --agent NAME`: what an agent runs at its own events. It reads the event's JSON, asks the
+//! daemon that runs for a briefing, and prints what that agent wants to hear, and not a byte else. Whatever breaks,
+//! and whatever takes long, it is silent and ends with 0: a broken memory never keeps an agent from its work. Why
+//! goes to the log.
 
 mod note;
 mod payload;

@@ -1,5 +1,5 @@
-//! Memoria as an agent meets it: the configured command is started and spoken to over its standard input and output, and
-//! a hook is run with a clock beside it. Both end by themselves, whatever is wrong.
+//! Memoria as an agent meets it: the configured command is started and spoken to over its standard input and output,
+//! and a hook is run with a clock beside it. Both end by themselves, whatever is wrong.
 
 use std::io::Write as _;
 use std::path::Path;

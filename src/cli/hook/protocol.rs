@@ -31,27 +31,29 @@ enum Form {
 }
 
 const PROTOCOLS: &[Protocol] = &[
-    // https://code.claude.com/docs/en/hooks, 2026-11-23: both events take `additionalContext`; PreCompact and SessionEnd
-    // take none (a reply with it is refused as invalid). After a compaction SessionStart comes again (source `compact`).
+    // https://code.claude.com/docs/en/hooks, 2026-11-23: both events take `additionalContext`; PreCompact and
+    // SessionEnd take none (a reply with it is refused as invalid). After a compaction SessionStart comes again
+    // (source `compact`).
     Protocol {
         agent: "claude-code",
         session_start: Form::Specific("SessionStart"),
         prompt: Form::Specific("UserPromptSubmit"),
     },
-    // https://geminicli.com/docs/hooks/reference (docs/hooks/reference.md at 5411f113), 2026-11-23: nothing but JSON may
-    // stand on stdout; PreCompress and SessionEnd are advisory and carry no context.
+    // https://geminicli.com/docs/hooks/reference (docs/hooks/reference.md at 5411f113), 2026-11-23: nothing but JSON
+    // may stand on stdout; PreCompress and SessionEnd are advisory and carry no context.
     Protocol { agent: "gemini", session_start: Form::Specific("SessionStart"), prompt: Form::Specific("BeforeAgent") },
     // https://developers.openai.com/codex/hooks and codex-rs/hooks/schema/generated, 2026-11-23: unknown fields are
-    // refused; PreCompact carries no context, and there is no event for a session's end.
+    // refused; PreCompact and SessionEnd carry no context.
     Protocol {
         agent: "codex",
         session_start: Form::Specific("SessionStart"),
         prompt: Form::Specific("UserPromptSubmit"),
     },
-    // https://cursor.com/docs/agent/hooks, 2026-11-23: `beforeSubmitPrompt` can refuse a prompt and add nothing to it.
+    // https://cursor.com/docs/agent/hooks, 2026-11-23: `beforeSubmitPrompt` can refuse a prompt and add nothing to
+    // it.
     Protocol { agent: "cursor", session_start: Form::Additional, prompt: Form::Silent },
-    // https://kiro.dev/docs/cli/hooks and https://kiro.dev/docs/cli/v3/hooks, 2026-11-23: what stands on stdout is added
-    // to the context.
+    // https://kiro.dev/docs/cli/hooks and https://kiro.dev/docs/cli/v3/hooks, 2026-11-23: what stands on stdout is
+    // added to the context.
     Protocol { agent: "kiro", session_start: Form::Plain, prompt: Form::Plain },
 ];
 
