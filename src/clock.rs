@@ -50,6 +50,14 @@ pub fn local(time: Time) -> String {
     }
 }
 
+/// Local, without the day: `14:05:06`.
+pub fn of_day(time: Time) -> String {
+    match Local.timestamp_millis_opt(time.0).single() {
+        Some(at) => at.format("%H:%M:%S").to_string(),
+        None => out_of_range(time),
+    }
+}
+
 /// UTC, to the millisecond: `2026-11-23T14:05:06.123Z`.
 pub fn rfc3339(time: Time) -> String {
     match DateTime::<Utc>::from_timestamp_millis(time.0) {

@@ -172,6 +172,11 @@ settings! {
         deadline_ms: u32 = 10_000, 100 to 600_000;
         /// Milliseconds for making one connection.
         connect_ms: u32 = 3_000, 100 to 60_000;
+        /// Whether new memories wait in a file of this machine while the server is away, to be sent when it is back.
+        /// Everything else is refused then as ever.
+        offline_queue: bool = false;
+        /// Megabytes that such a file may have.
+        offline_queue_mb: u32 = 64, 1 to 256;
     }
     /// What a question finds.
     search: Search {

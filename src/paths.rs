@@ -129,6 +129,16 @@ impl Paths {
         self.data_dir.join("memoria.redb")
     }
 
+    /// Memories that wait for a server that is away.
+    pub fn waiting_file(&self) -> PathBuf {
+        self.data_dir.join("waiting.queue")
+    }
+
+    /// Memories that waited, and that the server refused for good.
+    pub fn refused_file(&self) -> PathBuf {
+        self.data_dir.join("refused.queue")
+    }
+
     /// Derived data: may be deleted while no daemon runs.
     pub fn index_folder(&self) -> PathBuf {
         self.data_dir.join("index")

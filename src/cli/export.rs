@@ -9,8 +9,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::engine::matrixone::offline::{self, Kept};
 use crate::error::{Error, Result};
 use crate::model::{Memory, Source};
+use crate::paths::Paths;
 use crate::wire::message::{Export, Exported, Place, Point, Request, Response};
 
 use super::ask::{client, unexpected};
@@ -22,7 +24,8 @@ use super::what::{Where, Which};
 /// Write memories to a file that `import` reads
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  memoria export memories.jsonl\n  \
-    memoria export memories.jsonl --at nightly --kind procedural\n  memoria export | wc -l")]
+    memoria export memories.jsonl --at nightly --kind procedural\n  memoria export | wc -l\n  \
+    memoria export --refused refused.jsonl")]
 pub struct Args {
     /// The file; stdout where it is left out, or `-`
     file: Option<String>,
@@ -30,6 +33,12 @@ pub struct Args {
     place: Where,
     #[command(flatten)]
     which: Which,
+    /// What waits on this machine for the MatrixOne server, in its place
+    #[arg(long, conflicts_with_all = ["refused", "at", "branch"])]
+    waiting: bool,
+    /// What that server refused of it, in its place
+    #[arg(long, conflicts_with_all = ["at", "branch"])]
+    refused: bool,
 }
 
 /// A line of the file. Whatever is as usual is left out.
@@ -75,6 +84,15 @@ struct Origin<'a> {
 
 pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     let file = args.file.filter(|file| file != "-");
+    if args.waiting || args.refused {
+        let paths = Paths::from_env()?;
+        let kept = if args.waiting {
+            offline::waiting(&paths.waiting_file())?
+        } else {
+            offline::refused(&paths.refused_file())?.into_iter().map(|(kept, _)| kept).collect()
+        };
+        return kept_here(&kept, file.as_deref(), out);
+    }
     let filter = args.which.filter();
     // A file that leaves out other projects would be no copy; --project narrows it.
     let place = args.which.project.unwrap_or(Place::Everywhere);
@@ -96,9 +114,7 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
         lines.clear();
         for (place, memory) in (0..).zip(&memories) {
             let flags = flagged.next_if(|(flagged, _)| *flagged == place).map(|(_, flags)| flags).unwrap_or_default();
-            serde_json::to_writer(&mut lines, &Line { flags, ..line(memory) })
-                .map_err(|e| Error::internal(format!("write JSON: {e}")))?;
-            lines.push(b'\n');
+            put_line(&Line { flags, ..line(memory) }, &mut lines)?;
         }
         to.write(&lines, out)?;
         written += memories.len() as u64;
@@ -129,6 +145,30 @@ fn report(file: &str, written: u64, point: &Point, out: &Out) -> Result<()> {
             format!("Wrote {} to {file} ({place}commit {commit}).\n", plural(written, "memory", "memories"))
         },
     )
+}
+
+fn put_line(line: &Line, lines: &mut Vec<u8>) -> Result<()> {
+    serde_json::to_writer(&mut *lines, line).map_err(|e| Error::internal(format!("write JSON: {e}")))?;
+    lines.push(b'\n');
+    Ok(())
+}
+
+/// What is in a queue of this machine, read without the daemon: it may be the reason why that does not serve.
+fn kept_here(kept: &[Kept], file: Option<&str>, out: &Out) -> Result<Exit> {
+    let mut lines = Vec::new();
+    kept.iter().try_for_each(|kept| put_line(&line(&kept.memory), &mut lines))?;
+    let Some(file) = file else {
+        out.bytes(&lines)?;
+        return Ok(Exit::Ok);
+    };
+    let mut part = Part::begin(Path::new(file))?;
+    part.write(&lines)?;
+    part.finish()?;
+    out.answer(
+        || json!({"file": file, "memories": kept.len()}),
+        |_| format!("Wrote {} to {file}.\n", plural(kept.len() as u64, "memory", "memories")),
+    )?;
+    Ok(Exit::Ok)
 }
 
 fn line(memory: &Memory) -> Line<'_> {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::clock::{ago, now, rfc3339};
+use crate::clock::{ago, local, now, of_day, rfc3339};
 use crate::error::Result;
-use crate::model::Time;
+use crate::model::{Time, Waiting};
 use crate::paths::Paths;
 use crate::wire::message::{ClientKind, EmbeddingStatus, SessionStatus, Status};
 
@@ -92,6 +92,7 @@ fn as_json(status: &Status, now: Time) -> Value {
         "store_error": store.error,
         "head": store.head.map(|head| head.to_string()),
         "unflushed": store.unflushed,
+        "waiting": store.waiting.as_ref().map(waiting_json),
         "embedding": embedding_json(&status.embedding),
         "sessions": status.sessions.iter().map(session).collect::<Vec<_>>(),
         "last_error": status.last_error.as_ref().map(|(at, text)| json!({"at": rfc3339(*at), "message": text})),
@@ -99,6 +100,40 @@ fn as_json(status: &Status, now: Time) -> Value {
         "idle_exit_min": status.idle_exit_min,
         "paths": paths,
     })
+}
+
+fn waiting_json(waiting: &Waiting) -> Value {
+    json!({
+        "count": waiting.count,
+        "since": waiting.since.map(rfc3339),
+        "retry_at": waiting.retry_at.map(rfc3339),
+        "problem": waiting.problem,
+        "damaged": waiting.damaged,
+        "refused": waiting.refused,
+        "refused_why": waiting.refused_why,
+        "refused_file": waiting.refused_file,
+    })
+}
+
+/// What waits on this machine for the server, if anything does; and what needs somebody to look at it.
+pub(super) fn waiting(waiting: &Waiting) -> (Option<String>, Vec<String>) {
+    let waits = waiting.since.map(|since| {
+        let retry = waiting.retry_at.map_or_else(String::new, |at| format!(", tried again at {}", of_day(at)));
+        format!("{} for the server since {}{retry}", plural(waiting.count, "memory", "memories"), local(since))
+    });
+    let refused = (waiting.refused > 0).then(|| {
+        format!(
+            "the server refused {} that waited (the last one: {}). `memoria export --refused FILE` writes them for \
+             `memoria import`; then delete {}",
+            plural(waiting.refused, "memory", "memories"),
+            one_line(waiting.refused_why.as_deref().unwrap_or("no reason is known")),
+            one_line(&waiting.refused_file)
+        )
+    });
+    let damaged = waiting.damaged.as_ref().map(|file| {
+        format!("some of what waited was damaged on disk; the file as it was is {}: delete it", one_line(file))
+    });
+    (waits, refused.into_iter().chain(damaged).collect())
 }
 
 pub(super) fn embedding_json(embedding: &EmbeddingStatus) -> Value {
@@ -187,6 +222,13 @@ fn as_text(status: &Status, style: &Style, now: Time) -> String {
                 Paint::Plain,
                 &format!("{commits}, {}, {on}", plural(store.versions, "version", "versions")),
             );
+        }
+    }
+    if let Some(waiting_here) = &store.waiting {
+        let (waits, problems) = waiting(waiting_here);
+        out += &waits.map_or_else(String::new, |waits| row(style, "waiting", Paint::Yellow, &waits));
+        for problem in problems {
+            out += &row(style, "", Paint::Red, &sentence(&problem));
         }
     }
     out += &row(style, "meaning", Paint::Plain, &meaning(&status.embedding));

@@ -70,7 +70,7 @@ fn as_json(stored: &Stored) -> serde_json::Value {
         let crate::wire::message::Similar { memory, percent } = s;
         json::memory_with(memory, json!({"percent": percent}))
     };
-    json::memory_with(
+    let mut answer = json::memory_with(
         &stored.stored,
         json!({
             "duplicate": stored.is_duplicate,
@@ -78,15 +78,26 @@ fn as_json(stored: &Stored) -> serde_json::Value {
             "masked": json::masked(&stored.masked),
             "branch": stored.branch.as_str(),
             "commit": json::id(stored.commit),
+            "waits": stored.waits,
         }),
-    )
+    );
+    if stored.waits.is_some() {
+        answer["version"] = serde_json::Value::Null;
+    }
+    answer
 }
 
 fn as_text(stored: &Stored, style: &Style) -> String {
     let memory = &stored.stored.memory;
     let id = style.paint(Paint::Yellow, &stored.stored.short_id());
     let place = memory.project.as_ref().map_or_else(|| "global".to_owned(), |p| one_line(p.as_str()).into_owned());
-    let mut out = if stored.is_duplicate {
+    let mut out = if let Some(number) = stored.waits {
+        format!(
+            "Waits{} for the server, as number {number} on this machine: {id}.\n\
+             It is sent when the server is back; whether it is known already is seen then (`memoria status`).\n",
+            text::on(&stored.branch)
+        )
+    } else if stored.is_duplicate {
         format!("Known already as {id}{}: nothing was written.\n", text::on(&stored.branch))
     } else {
         let kind = style.paint(Paint::Cyan, memory.kind.as_str());

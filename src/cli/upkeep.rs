@@ -31,23 +31,31 @@ pub async fn compact(_: CompactArgs, out: &Out) -> Result<Exit> {
                 "commits": commits,
                 "names": names,
                 "marks": marks,
-                "bytes_before": bytes_before,
-                "bytes_after": bytes_after,
+                "bytes_before": room(bytes_before),
+                "bytes_after": room(bytes_after),
             })
         },
         |_| {
+            let held = match (room(bytes_before), room(bytes_after)) {
+                (Some(before), Some(after)) => {
+                    format!("The store has {} now, and had {}.", bytes(after), bytes(before))
+                }
+                _ => "How much room that gives back is known to the server alone.".to_owned(),
+            };
             format!(
-                "Forgot {} versions, {} commits and {} deleted names that nothing reached.\n\
-                 The store has {} now, and had {}.\n",
+                "Forgot {} versions, {} commits and {} deleted names that nothing reached.\n{held}\n",
                 count(versions),
                 count(commits),
                 count(names),
-                bytes(bytes_after),
-                bytes(bytes_before)
             )
         },
     )?;
     Ok(Exit::Ok)
+}
+
+/// Bytes of a store's file; a store that is in a database has none.
+fn room(bytes: u64) -> Option<u64> {
+    (bytes > 0).then_some(bytes)
 }
 
 /// The checks afterwards are those of `memoria verify`.

@@ -16,6 +16,7 @@ use crate::embed::models::Models;
 use crate::engine::any::{Any, Incoming};
 use crate::engine::copy::Taker;
 use crate::engine::embedded::{self, Embedded};
+use crate::engine::matrixone::offline::Offline;
 use crate::engine::matrixone::settings::Settings;
 use crate::engine::matrixone::{self, MatrixOne};
 use crate::error::{Error, Result};
@@ -46,6 +47,8 @@ pub struct Dispatch {
     relocation: Relocation,
     /// How often branches have come, gone or changed their names, through this daemon.
     renames: watch::Sender<u64>,
+    /// What waits for a server: one for whatever engines are opened and closed over it.
+    offline: Mutex<Weak<Offline>>,
     /// Requests so far: a quiet interval is one in which it stands still.
     asked: AtomicU64,
 }
@@ -75,6 +78,7 @@ impl Dispatch {
             checkouts: Mutex::default(),
             relocation: Relocation::default(),
             renames: watch::Sender::new(0),
+            offline: Mutex::default(),
             asked: AtomicU64::new(0),
         })
     }
@@ -98,8 +102,7 @@ impl Dispatch {
         let this = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             let config = Arc::clone(&this.config.borrow());
-            let opened =
-                this.checkouts().and_then(|checkouts| Ok((this.open_engine(config.engine.kind, &config)?, checkouts)));
+            let opened = this.checkouts().and_then(|checkouts| Ok((this.open_chosen(&config)?, checkouts)));
             this.store.send_replace(match opened {
                 Ok((engine, checkouts)) => {
                     let service =
@@ -272,6 +275,9 @@ impl Dispatch {
             EngineName::Embedded => EngineKind::Embedded,
             EngineName::MatrixOne => EngineKind::MatrixOne,
         };
+        if let Some(queue) = self.known_queue() {
+            queue.leave_for(&format!("{} next", to.as_str()))?;
+        }
         if kind == config.engine.kind {
             return Err(Error::invalid(format!("the store is in {} already: there is nothing to move", to.as_str())));
         }
@@ -319,6 +325,16 @@ impl Dispatch {
         }
     }
 
+    /// Opens the engine that the settings name, unless something waits for the one before. Blocks.
+    fn open_chosen(&self, config: &Config) -> Result<Any> {
+        if config.engine.kind == EngineKind::Embedded
+            && let Some(queue) = self.queue(false)?
+        {
+            queue.leave_for("the embedded engine")?;
+        }
+        self.open_engine(config.engine.kind, config)
+    }
+
     /// Opens an engine. Blocks.
     fn open_engine(&self, kind: EngineKind, config: &Config) -> Result<Any> {
         match kind {
@@ -329,9 +345,40 @@ impl Dispatch {
                 config.store.cache_mb as usize * 1024 * 1024,
             )?)),
             EngineKind::MatrixOne => {
-                Ok(Any::MatrixOne(MatrixOne::open(&Settings::new(&config.matrixone)?, Handle::current())))
+                let settings = Settings::new(&config.matrixone)?;
+                Ok(Any::MatrixOne(match self.queue(config.matrixone.offline_queue)? {
+                    Some(queue) => {
+                        queue.aim(&settings.place())?;
+                        MatrixOne::open_with(&settings, Handle::current(), queue)
+                    }
+                    None => MatrixOne::open(&settings, Handle::current()),
+                }))
             }
         }
+    }
+
+    /// The queue, where it is wanted or something may wait in it.
+    fn queue(&self, is_wanted: bool) -> Result<Option<Arc<Offline>>> {
+        let file = self.paths.waiting_file();
+        let mut known = self.offline.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = known.upgrade() {
+            return Ok(Some(queue));
+        }
+        if !is_wanted && !file.exists() {
+            return Ok(None);
+        }
+        let queue = Arc::new(Offline::open(&file, &self.paths.refused_file())?);
+        *known = Arc::downgrade(&queue);
+        Ok(Some(queue))
+    }
+
+    fn known_queue(&self) -> Option<Arc<Offline>> {
+        self.offline.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
+    /// Whether something waits for a server: then the daemon is needed, though nobody is here.
+    pub fn has_waiting(&self) -> bool {
+        self.known_queue().is_some_and(|queue| queue.count() > 0)
     }
 
     async fn service(self: &Arc<Self>) -> Result<Arc<Service<Any>>> {

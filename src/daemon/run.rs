@@ -202,7 +202,7 @@ async fn welcome(house: &Arc<House>, listening: Listening) -> (Why, Listening) {
                 if !listening.is_found() {
                     tracing::error!("the socket has lost its path: clients cannot find this daemon, so it makes room");
                     house.drain.begin(Why::Lost);
-                } else if house.is_idle() {
+                } else if house.is_idle() && !house.dispatch.has_waiting() {
                     house.drain.begin(Why::Idle);
                 }
             }

@@ -4,7 +4,7 @@ use super::copy::{Cut, Giver, Portion, Standing, Table, Taker};
 use super::embedded::{self, Embedded};
 use super::matrixone::{self, MatrixOne};
 use super::{At, Engine, Erase, Names};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{
     Applied, Candidates, Check, Commit, CommitEntry, CommitFilter, CommitId, Compacted, Diff, Embedding, Erased,
     Feedback, Filled, Filter, Listing, Memory, MemoryId, ModelId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref,
@@ -57,6 +57,7 @@ impl Engine for Any {
         fn resolve(&self, revision: &Revision, now: Time) -> Result<At>;
         fn replayed(&self, op: OpId) -> Result<Option<Applied>>;
         fn apply(&self, op: OpId, write: Write) -> Result<Applied>;
+        fn keep(&self, op: OpId, write: Write, why: Error) -> Result<Applied>;
         fn read(&self, at: &At, ids: &[MemoryId]) -> Result<Vec<Option<Version>>>;
         fn feedback(&self, ids: &[MemoryId]) -> Result<Vec<Feedback>>;
         fn versions(&self, ids: &[VersionId]) -> Result<Vec<Option<Memory>>>;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{
     Applied, Author, Candidates, Check, Commit, CommitEntry, CommitFilter, CommitId, Compacted, Diff, Embedding,
     Erased, Feedback, Filled, Filter, Listing, Memory, MemoryId, ModelId, Name, OpId, Page, Pending, Plan, Planned,
@@ -63,6 +63,13 @@ pub trait Engine: Send + Sync + 'static {
 
     /// One transaction. The same operation again returns the first results and changes nothing.
     fn apply(&self, op: OpId, write: Write) -> impl Future<Output = Result<Applied>> + Send;
+
+    /// Keeps a write on this machine that cannot reach the store because of `why`, to be applied later under the same
+    /// operation; [`Applied::waits`] says its place. What was kept is durable.
+    ///
+    /// # Errors
+    /// `why` itself, where nothing is kept: no such queue, no write that may wait, no reason to wait.
+    fn keep(&self, op: OpId, write: Write, why: Error) -> impl Future<Output = Result<Applied>> + Send;
 
     /// The live versions of these memories at `at`, in the order asked for; `None` where not live or expired.
     fn read(&self, at: &At, ids: &[MemoryId]) -> impl Future<Output = Result<Vec<Option<Version>>>> + Send;

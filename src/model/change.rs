@@ -205,6 +205,16 @@ pub struct Applied {
     pub memo: Vec<u8>,
     /// The operation had been applied before: these are the first results.
     pub is_replay: bool,
+    /// Nothing was applied yet: the write waits on this machine for a server that is away.
+    pub waits: Option<Box<Waits>>,
+}
+
+/// A new memory that waits on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// Its place in the row, from 1.
+    pub number: u32,
+    pub memory: Memory,
 }
 
 /// Memories, by what happens to them.

@@ -17,7 +17,7 @@ pub mod vector;
 
 pub use change::{
     Applied, Change, Choice, Conflict, Counts, Diff, Difference, Expect, Later, Merged, OriginFilter, Outcome, Pending,
-    Plan, Planned, Progress, Resolution, Rule, Selection, Work, Write,
+    Plan, Planned, Progress, Resolution, Rule, Selection, Waits, Work, Write,
 };
 pub use commit::{Author, Commit, CommitEntry, Verb};
 pub use feedback::{Feedback, Moment, Rating, Signal};
@@ -27,6 +27,6 @@ pub use name::{Name, NameChange, NameKind, Protection, Ref, Revision};
 pub use query::{
     Asked, Candidate, Candidates, CommitFilter, Filter, Listing, Match, Page, Query, Scan, Scope, Term, Walk,
 };
-pub use report::{Check, Compacted, Erased, Masked, Parts, Relation, Spot, StoreStatus};
+pub use report::{Check, Compacted, Erased, Masked, Parts, Relation, Spot, StoreStatus, Waiting};
 pub use time::Time;
 pub use vector::{Calibration, Cosines, DIMS_MAX, Embedding, Filled, ModelId, Space, Unembedded};

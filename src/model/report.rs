@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::id::{CommitId, MemoryId};
 use super::memory::Kind;
 use super::name::Name;
+use super::time::Time;
 
 /// A secret that was replaced before anything else saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +115,29 @@ pub struct StoreStatus {
     pub unreachable: u32,
     /// Versions whose words are in memory only, to be flushed.
     pub unflushed: u32,
+    /// Of an engine whose writes may wait on this machine (`matrixone.offline_queue`).
+    pub waiting: Option<Waiting>,
+}
+
+/// What waits on this machine for a server that is away, and what the server would not take.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Memories that wait.
+    pub count: u32,
+    /// When the first of them was written.
+    pub since: Option<Time>,
+    /// When sending is tried again by itself.
+    pub retry_at: Option<Time>,
+    /// What came in the way last.
+    pub problem: Option<String>,
+    /// The file as it was when damage was found in it.
+    pub damaged: Option<String>,
+    /// Memories that the server refused for good.
+    pub refused: u32,
+    /// Why, of the last one.
+    pub refused_why: Option<String>,
+    /// Where they are kept.
+    pub refused_file: String,
 }
 
 /// A score: at most 1, `sqrt(lexical² + vector² + neighbours² + link²) · trust · age · place · feedback`.

@@ -2,16 +2,19 @@
 
 use super::mark::marked;
 use super::memo::Memo;
-use super::{Caller, Service, checked_metadata, checked_tags, checked_text};
+use super::{Caller, Service, checked_metadata, checked_tags, checked_text, shaped};
 use crate::clock;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::{
-    Applied, Change, Filter, Kind, Masked, Memory, MemoryId, Origin, Outcome, ProjectId, Scope, SessionId, Source,
-    SubjectId, Trust, Verb, Version, VersionId, Work,
+    Applied, Change, Filter, Kind, Masked, Memory, MemoryId, Name, Origin, Outcome, ProjectId, Scope, SessionId,
+    Source, SubjectId, Trust, Verb, Version, VersionId, Waits, Work,
 };
 use crate::search;
 use crate::wire::message::{Expiry, Marks, Place, Similar, Store, Stored};
+
+/// Digits of an id that is shown before anybody can say how many tell it from others: all of them.
+const SHORT_LEN: u8 = 32;
 
 impl<E: Engine> Service<E> {
     /// Durable once it returns `Ok`. Equal text in the same project, of the same kind and subject, is one memory.
@@ -22,16 +25,31 @@ impl<E: Engine> Service<E> {
         let mut masked = Vec::new();
         let branch = self.branch(caller, ask.branch.clone());
         let memory = self.new_memory(caller, ask, &mut masked)?;
-        let at = self.head(&branch).await?;
-        let nearby = Filter { scope: memory.project.clone().map_or(Scope::All, Scope::Project), ..Filter::default() };
-        let similar = search::similar(&self.engine, &at, &memory.text, nearby).await?;
-        let similar = similar.into_iter().map(|(version, percent)| (version.id, percent)).collect();
-        let memo = Memo { branch: branch.to_string(), masked, similar, ..Memo::default() };
+        let similar = self.similar(&branch, &memory).await;
+        let mut memo = Memo { branch: branch.to_string(), masked, ..Memo::default() };
         let mut write = self.write(caller, branch, Verb::Store, memory.created_at);
         write.work = Work::Changes(vec![Change::Store(memory)]);
-        write.memo = memo.encode();
-        let applied = self.engine.apply(caller.op, write).await?;
+        let applied = match similar {
+            Ok(similar) => {
+                memo.similar = similar;
+                write.memo = memo.encode();
+                self.engine.apply(caller.op, write).await?
+            }
+            // Nothing of a new memory depends on what is there: it may wait, where the engine has a place for it.
+            Err(error) => {
+                write.memo = memo.encode();
+                self.engine.keep(caller.op, write, error).await?
+            }
+        };
         self.stored(applied).await
+    }
+
+    /// What on this branch says nearly the same, with the percentage of common words.
+    async fn similar(&self, branch: &Name, memory: &Memory) -> Result<Vec<(VersionId, u8)>> {
+        let at = self.head(branch).await?;
+        let nearby = Filter { scope: memory.project.clone().map_or(Scope::All, Scope::Project), ..Filter::default() };
+        let similar = search::similar(&self.engine, &at, &memory.text, nearby).await?;
+        Ok(similar.into_iter().map(|(version, percent)| (version.id, percent)).collect())
     }
 
     fn new_memory(&self, caller: &Caller, ask: Store, masked: &mut Vec<Masked>) -> Result<Memory> {
@@ -71,6 +89,9 @@ impl<E: Engine> Service<E> {
     /// The answer, the same for the first time and for a replay.
     async fn stored(&self, applied: Applied) -> Result<Stored> {
         let memo = Memo::decode(&applied.memo)?;
+        if let Some(waits) = applied.waits {
+            return waiting(*waits, memo);
+        }
         let (version, is_duplicate) = match applied.outcomes.first() {
             Some(Outcome::Stored { version, .. }) => (*version, false),
             Some(Outcome::Existing { version, .. }) => (*version, true),
@@ -99,6 +120,7 @@ impl<E: Engine> Service<E> {
             similar,
             masked: memo.masked,
             commit: applied.commit,
+            waits: None,
         })
     }
 }
@@ -119,6 +141,20 @@ fn trust_of(origin: &Origin, kind: Kind, said: Option<Trust>) -> Result<Trust> {
         None if origin.source == Source::User => Ok(Trust::T1),
         None => Ok(Trust::T3),
     }
+}
+
+/// The answer for a memory that waits: its id is its own unless equal text turns out to be there.
+fn waiting(waits: Waits, memo: Memo) -> Result<Stored> {
+    let version = Version { id: VersionId([0; 32]), memory: waits.memory };
+    Ok(Stored {
+        branch: memo.branch.parse()?,
+        stored: shaped(version, SHORT_LEN),
+        is_duplicate: false,
+        similar: Vec::new(),
+        masked: memo.masked,
+        commit: None,
+        waits: Some(waits.number),
+    })
 }
 
 /// The project that a write belongs to; `None` is global.

@@ -1,12 +1,15 @@
-//! Thirty-two agents, each a process with a session of its own, on four branches at once through one daemon: each finds
-//! what it wrote on the branch that it checked out, once, and nobody finds it anywhere else.
+//! Many agents at once, each a process with a session of its own, through one daemon: each finds what it wrote on the
+//! branch that it checked out, once, and nobody finds it anywhere else; and the daemon does not grow with what it is
+//! asked. `MEMORIA_SESSIONS_S=120 cargo test --test daemon sixteen_sessions -- --nocapture` lets that last two minutes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Home, eventually, stored};
+use crate::support::{Agent, Done, Home, eventually, setting, stored};
 
 const AGENTS: usize = 32;
 const BRANCHES: usize = 4;
@@ -88,4 +91,97 @@ fn working_memories_leave_with_their_agent_and_stay_through_a_restart_of_the_dae
     let commit = last["id"].as_str().unwrap();
     assert!(home.run(&["revert", commit]).status.success());
     assert_eq!(texts().len(), 3, "it can be taken back");
+}
+
+/// As their clients name themselves.
+const NAMES: [&str; 16] = [
+    "claude-code",
+    "cursor-vscode",
+    "kiro",
+    "codex-mcp-client",
+    "gemini-cli-mcp-client",
+    "Visual Studio Code",
+    "windsurf-client",
+    "Zed",
+    "Cline",
+    "Roo Code",
+    "opencode",
+    "goose",
+    "Junie",
+    "claude-ai",
+    "ein Agent, größer als andere",
+    "代理",
+];
+/// Memories that each of them keeps up to date.
+const NOTES: usize = 10;
+/// What the daemon may grow by after the warm-up, whatever it is asked: caches that fill, and what an allocator keeps.
+const GROWTH_BYTES_MAX: u64 = 6 << 20;
+/// And for each new version, of which it keeps columns in memory.
+const VERSION_BYTES_MAX: u64 = 300;
+
+/// Keeps ten notes on a branch of its own, and sees those alone, until it is told to leave.
+fn keep_notes(home: &Home, number: usize, is_done: &AtomicBool, writes: &AtomicU64) {
+    let (name, branch) = (NAMES[number], format!("branch-{number}"));
+    let mut agent = Agent::introduced(home, name);
+    agent.call("memory_branch", json!({"name": branch}));
+    agent.call("memory_checkout", json!({"name": branch}));
+    let mut notes: Vec<(Value, String)> = Vec::new();
+    for n in 0..NOTES {
+        let text = format!("{name} keeps note {n}");
+        let told = agent.call("memory_store", json!({"content": text}));
+        notes.push((told["memory"]["id"].clone(), text));
+    }
+    let mut round = 0;
+    while !is_done.load(Ordering::Relaxed) {
+        round += 1;
+        let (id, text) = &mut notes[round % NOTES];
+        *text = format!("{name} keeps note {}, as of round {round}", round % NOTES);
+        agent.call("memory_correct", json!({"memory_id": id, "new_content": text}));
+        writes.fetch_add(1, Ordering::Relaxed);
+        let found = agent.call("memory_retrieve", json!({"query": format!("note as of round {round}")}));
+        let seen = |answer: &Value| -> BTreeSet<String> {
+            answer["memories"].as_array().unwrap().iter().map(|one| one["text"].as_str().unwrap().to_owned()).collect()
+        };
+        let expected: BTreeSet<String> = notes.iter().map(|(_, text)| text.clone()).collect();
+        assert!(seen(&found).is_subset(&expected), "{name} found {found}");
+        let listed = agent.call("memory_list", json!({"limit": 100}));
+        assert_eq!(seen(&listed), expected, "{name} on its branch");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    agent.leave();
+}
+
+/// What the process has for itself, in bytes: without files that are mapped.
+fn own_bytes(pid: u32) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss_Anon:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn sixteen_sessions_of_differently_named_agents_go_well_and_the_daemon_does_not_grow() {
+    let lasts = Duration::from_secs(setting("MEMORIA_SESSIONS_S", 8));
+    // Caches of a size that is reached within the warm-up.
+    let home = Home::with(&[("MEMORIA_STORE_CACHE_MB", "1"), ("MEMORIA_EMBEDDING_CACHE_MB", "1")]);
+    let pid = home.start();
+    let (is_done, writes) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for number in 0..NAMES.len() {
+            let (home, is_done, writes) = (&home, &is_done, &writes);
+            scope.spawn(move || keep_notes(home, number, is_done, writes));
+        }
+        let _done = Done(&is_done);
+        std::thread::sleep(lasts / 4);
+        let status = home.json(&["status"]);
+        let here = status["sessions"].as_array().unwrap().iter().filter_map(|session| session["agent"].as_str());
+        assert_eq!(here.collect::<BTreeSet<_>>(), NAMES.into_iter().collect(), "who is here");
+        let (before, written) = (own_bytes(pid), writes.load(Ordering::Relaxed));
+        std::thread::sleep(lasts - lasts / 4);
+        let (after, written) = (own_bytes(pid), writes.load(Ordering::Relaxed) - written);
+        println!("{written} corrections after the warm-up; own memory {before} and then {after} bytes");
+        assert!(written > 0, "nobody did anything after the warm-up");
+        let allowed = before + GROWTH_BYTES_MAX + written * VERSION_BYTES_MAX;
+        assert!(after <= allowed, "grew from {before} to {after} bytes with {written} corrections");
+        assert_eq!(home.pid(), Some(pid), "the same daemon");
+    });
 }

@@ -20,6 +20,8 @@ mod matrixone_faults;
 mod matrixone_laws;
 #[path = "moving.rs"]
 mod matrixone_moving;
+#[path = "offline.rs"]
+mod matrixone_offline;
 #[path = "pool.rs"]
 mod matrixone_pool;
 #[path = "same_answers.rs"]

@@ -1,8 +1,11 @@
 //! A real server to test against, and a database of the test's own on it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Once};
 use std::thread;
 
+use crate::matrixone_skipped::MATRIXONE_TESTS;
+use memoria::engine::matrixone::offline::Offline;
 use memoria::engine::matrixone::pool::Pool;
 use memoria::engine::matrixone::settings::Settings;
 use memoria::engine::matrixone::{Incoming, MatrixOne};
@@ -10,7 +13,14 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Where the server is, if there is one: `mysql://user:password@host:port`.
 pub fn url() -> Option<String> {
-    std::env::var("MEMORIA_TEST_MATRIXONE_URL").ok().map(|url| url.trim_end_matches('/').to_owned())
+    static SAID: Once = Once::new();
+    let url = std::env::var("MEMORIA_TEST_MATRIXONE_URL").ok();
+    if url.is_none() {
+        // Not by a macro, which a passing test swallows.
+        let line = format!("SKIPPED: {MATRIXONE_TESTS} tests: MEMORIA_TEST_MATRIXONE_URL names no MatrixOne server\n");
+        SAID.call_once(|| drop(std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes())));
+    }
+    url.map(|url| url.trim_end_matches('/').to_owned())
 }
 
 /// Its port, on this machine.
@@ -61,6 +71,14 @@ impl Database {
     /// The same through another port of this machine.
     pub fn engine_through(&self, port: u16) -> MatrixOne {
         MatrixOne::open(&Settings { port, ..self.settings.clone() }, driving())
+    }
+
+    /// The same with a queue of what waits.
+    pub fn engine_with(&self, port: u16, queue: &Arc<Offline>) -> MatrixOne {
+        let deadline = std::time::Duration::from_secs(2);
+        let settings = Settings { port, deadline, waiting_bytes_max: 1 << 20, ..self.settings.clone() };
+        queue.aim(&settings.place()).unwrap();
+        MatrixOne::open_with(&settings, driving(), Arc::clone(queue))
     }
 
     /// For a store that is moved here.

@@ -2,6 +2,8 @@
 
 /// Tests that need MariaDB.
 pub const MARIA_TESTS: usize = 20;
+/// Tests that need MatrixOne itself, beside the laws, which say so one by one.
+pub const MATRIXONE_TESTS: usize = 15;
 
 #[test]
 fn the_number_of_tests_that_need_mariadb_is_said_as_it_is() {
@@ -15,4 +17,21 @@ fn the_number_of_tests_that_need_mariadb_is_said_as_it_is() {
     let needs = |test: &&str| ["shared() else", "Maria::start", "is_installed()"].iter().any(|way| test.contains(way));
     let tests: usize = files.iter().map(|file| file.split("#[test]").skip(1).filter(needs).count()).sum();
     assert_eq!(tests, MARIA_TESTS);
+}
+
+#[test]
+fn the_number_of_tests_that_need_matrixone_is_said_as_it_is() {
+    let files = [
+        include_str!("copied.rs"),
+        include_str!("doctor.rs"),
+        include_str!("moving.rs"),
+        include_str!("offline.rs"),
+        include_str!("same_answers.rs"),
+        include_str!("upkeep.rs"),
+        include_str!("v04.rs"),
+        include_str!("weather.rs"),
+    ];
+    let needs = |test: &&str| ["Database::fresh(", "database(\"", "url() else"].iter().any(|way| test.contains(way));
+    let tests: usize = files.iter().map(|file| file.split("#[test]").skip(1).filter(needs).count()).sum();
+    assert_eq!(tests, MATRIXONE_TESTS);
 }

@@ -77,6 +77,18 @@ impl Home {
         Some(home)
     }
 
+    /// One whose programs find these in their environment.
+    pub fn with(env: &[(&str, &str)]) -> Self {
+        env.iter().fold(Self::new(), |home, (name, value)| home.and(name, value))
+    }
+
+    /// From now on with this in the environment of programs that are started.
+    pub fn and(mut self, name: &str, value: &str) -> Self {
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     pub fn path(&self) -> &Path {
         self.dir.path()
     }

@@ -12,6 +12,7 @@ use crate::wire::message::{ClientKind, Log, Request, Response, Status};
 use super::super::process::holder;
 use super::super::service::{self, Installed};
 use super::super::start;
+use super::super::status::waiting as waiting_words;
 use super::super::terminal::plural;
 
 /// A commit may be so much later than now, in milliseconds, and nobody's clock is to blame.
@@ -57,6 +58,14 @@ fn of_status(status: &Status) -> Vec<Finding> {
         Some(why) => Finding::bad("store", why.clone(), "see `memoria logs`; for damage there is `memoria repair`"),
         None => Finding::good("store", plural(status.store.memories, "memory", "memories")),
     });
+    if let Some(waiting) = &status.store.waiting {
+        let (waits, problems) = waiting_words(waiting);
+        findings.push(match waits {
+            Some(waits) => Finding::weak("waiting", waits, "they are sent when the server is back: see to the server"),
+            None => Finding::good("waiting", "nothing waits for the server"),
+        });
+        findings.extend(problems.into_iter().map(|problem| Finding::bad("waiting", problem, "do what it says")));
+    }
     let embedding = &status.embedding;
     findings.push(match &embedding.problem {
         Some(why) => Finding::weak("model", why.clone(), "`memoria model list` shows what else there is"),

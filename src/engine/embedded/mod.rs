@@ -14,7 +14,7 @@ mod give;
 mod incoming;
 pub mod index;
 mod opener;
-mod positioned;
+pub(super) mod positioned;
 mod read;
 mod repair;
 mod rewrite;
@@ -236,6 +236,11 @@ impl Engine for Embedded {
             Answer::Applied(applied) => Ok(applied),
             Answer::Moved => Err(Error::internal("a write of changes was taken for a plan")),
         }
+    }
+
+    /// What is in this process is never away.
+    async fn keep(&self, _: OpId, _: Write, why: Error) -> Result<Applied> {
+        Err(why)
     }
 
     async fn read(&self, at: &At, ids: &[MemoryId]) -> Result<Vec<Option<Version>>> {

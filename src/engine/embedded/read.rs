@@ -196,6 +196,7 @@ impl Store {
             derived_bytes: self.index.bytes() + self.vectors.bytes(),
             head: Some(head.id),
             unflushed: self.index.unflushed(),
+            waiting: None,
         })
     }
 }

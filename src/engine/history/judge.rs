@@ -57,6 +57,7 @@ impl<W> Verdict<W> {
             names: std::mem::take(&mut self.named.refs),
             memo,
             is_replay: false,
+            waits: None,
         }
     }
 }

@@ -16,8 +16,10 @@ mod filter;
 mod give;
 mod incoming;
 mod live;
+mod log;
 mod natives;
 mod nearest;
+pub mod offline;
 mod own;
 pub mod pool;
 mod postings;
@@ -25,6 +27,7 @@ mod put;
 mod read;
 mod repair;
 mod schema;
+mod sending;
 pub mod session;
 pub mod settings;
 mod sql;
@@ -36,6 +39,7 @@ mod verify;
 mod within;
 mod write;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mysql_async::prelude::FromRow;
@@ -44,6 +48,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 pub use self::incoming::Incoming;
+use self::offline::Offline;
 use self::pool::Pool;
 use self::settings::Settings;
 use self::store::Store;
@@ -52,7 +57,7 @@ use super::history::plan::work_out;
 use super::history::rows::damaged;
 use super::history::{Ground, diff, listing, naming, number_of};
 use super::{At, Engine, Erase, Names};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
     Applied, Candidates, Check, Commit, CommitEntry, CommitFilter, CommitId, Compacted, Diff, Embedding, Erased,
     Feedback, Filled, Filter, Listing, Memory, MemoryId, ModelId, Name, OpId, Page, Pending, Plan, Planned, Query, Ref,
@@ -75,17 +80,36 @@ pub struct MatrixOne {
 struct Waiting {
     orders: Mutex<Vec<(Order, oneshot::Sender<Result<Applied>>)>>,
     turn: tokio::sync::Mutex<()>,
+    /// Somebody sends what waits on this machine.
+    is_sending: AtomicBool,
 }
 
 impl MatrixOne {
     /// Connects to nothing: a server that is down is no reason not to start. `handle` is of a runtime whose own thread
     /// never blocks.
     pub fn open(settings: &Settings, handle: Handle) -> Self {
-        Self {
-            store: Arc::new(Store::new(Pool::open(settings, handle))),
-            places: Arc::new(Semaphore::new(BLOCKING_MAX)),
-            waiting: Arc::new(Waiting { orders: Mutex::default(), turn: tokio::sync::Mutex::default() }),
-        }
+        Self::over(Store::new(Pool::open(settings, handle)))
+    }
+
+    /// The same with a queue of what waits for the server, which is aimed at this database. What waits is sent from now
+    /// on, within the runtime of `handle`; whether more may wait is in the settings.
+    pub fn open_with(settings: &Settings, handle: Handle, offline: Arc<Offline>) -> Self {
+        let pool = Pool::open(settings, handle.clone());
+        let mut store = Store::new(pool);
+        store.offline = Some(offline);
+        let one = Self::over(store);
+        let _within = handle.enter();
+        one.waiting.keep_sending(&one.store, &one.places);
+        one
+    }
+
+    fn over(store: Store) -> Self {
+        let waiting = Waiting {
+            orders: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            is_sending: AtomicBool::new(false),
+        };
+        Self { store: Arc::new(store), places: Arc::new(Semaphore::new(BLOCKING_MAX)), waiting: Arc::new(waiting) }
     }
 
     /// The connections, for those who look at the server itself.
@@ -94,6 +118,7 @@ impl MatrixOne {
     }
 
     async fn blocking<T: Send + 'static>(&self, ask: impl FnOnce(&Store) -> Result<T> + Send + 'static) -> Result<T> {
+        self.waiting.settled(&self.store, &self.places).await?;
         let _place = self.places.acquire().await.map_err(|_| ended())?;
         let store = Arc::clone(&self.store);
         tokio::task::spawn_blocking(move || ask(&store)).await.unwrap_or_else(|_| Err(failed()))
@@ -115,7 +140,7 @@ impl Waiting {
         }
         let Ok(_place) = places.acquire().await else { return };
         let count = orders.len();
-        let served = tokio::task::spawn_blocking(move || store.serve(&orders)).await;
+        let served = tokio::task::spawn_blocking(move || store.serve_in_turn(&orders)).await;
         let served = served.unwrap_or_else(|_| (0..count).map(|_| Err(failed())).collect());
         for (answer, result) in answers.into_iter().zip(served) {
             // A caller that has gone away is not told: its operation id will tell.
@@ -135,11 +160,24 @@ impl Engine for MatrixOne {
     }
 
     async fn replayed(&self, op: OpId) -> Result<Option<Applied>> {
+        if let Some(queue) = &self.store.offline
+            && let Some(waits) = queue.waits(op)?
+        {
+            return Ok(Some(waits));
+        }
         // Acknowledged, and not forgotten yet: whoever sends it again means it anew.
         if self.store.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).contains(&op) {
             return Ok(None);
         }
-        let replayed = self.blocking(move |store| store.reading(|reader| reader.replayed(op))).await?;
+        // Whoever writes is judged by the operation once more, whenever that is: so where writes may wait, a server that
+        // cannot be asked is no reason to refuse them here.
+        if self.store.keeps_offline() && self.store.pool.is_down() {
+            return Ok(None);
+        }
+        let replayed = match self.blocking(move |store| store.reading(|reader| reader.replayed(op))).await {
+            Err(error) if error.kind == ErrorKind::Unavailable && self.store.keeps_offline() => None,
+            answer => answer?,
+        };
         Ok(replayed.map(|applied| Applied { is_replay: true, ..applied }))
     }
 
@@ -148,7 +186,16 @@ impl Engine for MatrixOne {
         self.waiting.orders.lock().unwrap_or_else(PoisonError::into_inner).push((Order { op, write }, answer));
         let (store, places) = (Arc::clone(&self.store), Arc::clone(&self.places));
         tokio::spawn(Arc::clone(&self.waiting).serve(store, places));
-        answered.await.unwrap_or_else(|_| Err(ended()))
+        let applied = answered.await.unwrap_or_else(|_| Err(ended()));
+        self.waiting.keep_sending(&self.store, &self.places);
+        applied
+    }
+
+    async fn keep(&self, op: OpId, write: Write, why: Error) -> Result<Applied> {
+        let (store, order) = (Arc::clone(&self.store), Order { op, write });
+        let kept = tokio::task::spawn_blocking(move || store.keep(&order, why)).await;
+        self.waiting.keep_sending(&self.store, &self.places);
+        kept.unwrap_or_else(|_| Err(failed()))
     }
 
     async fn read(&self, at: &At, ids: &[MemoryId]) -> Result<Vec<Option<Version>>> {
@@ -271,6 +318,10 @@ impl Engine for MatrixOne {
     }
 
     fn acknowledge(&self, ops: Vec<OpId>) {
+        let ops = match &self.store.offline {
+            Some(queue) => queue.acknowledge(ops),
+            None => ops,
+        };
         self.store.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).extend(ops);
     }
 
@@ -279,7 +330,10 @@ impl Engine for MatrixOne {
     }
 
     async fn status(&self, _now: Time) -> Result<StoreStatus> {
-        self.blocking(Store::status).await
+        let status = self.blocking(Store::status).await;
+        let Some(queue) = &self.store.offline else { return status };
+        let status = status.unwrap_or_else(|e| StoreStatus { error: Some(e.message), ..StoreStatus::default() });
+        Ok(StoreStatus { waiting: Some(queue.standing()), ..status })
     }
 
     async fn rest(&self) -> Result<()> {

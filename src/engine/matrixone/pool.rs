@@ -87,6 +87,11 @@ impl Pool {
         &self.shared.settings
     }
 
+    /// Whether nothing came of the last requests: the next one tries once, and is told at once.
+    pub fn is_down(&self) -> bool {
+        self.shared.is_down.load(Ordering::Relaxed)
+    }
+
     /// How many connections are open now, used or not.
     pub fn open_count(&self) -> usize {
         self.shared.shelf().open

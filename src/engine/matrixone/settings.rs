@@ -68,6 +68,8 @@ pub struct Settings {
     pub deadline: Duration,
     /// For making one connection.
     pub connect: Duration,
+    /// What may wait on this machine while the server is away; 0 is nothing.
+    pub waiting_bytes_max: u64,
 }
 
 impl Settings {
@@ -114,6 +116,7 @@ impl Settings {
             connections_max: settings.connections_max as usize,
             deadline: Duration::from_millis(u64::from(settings.deadline_ms)),
             connect: Duration::from_millis(u64::from(settings.connect_ms)),
+            waiting_bytes_max: u64::from(settings.offline_queue).saturating_mul(settings.offline_queue_mb.into()) << 20,
         })
     }
 

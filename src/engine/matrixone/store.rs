@@ -2,10 +2,11 @@
 //! stands is asked of the database every time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::commits::Commits;
+use super::offline::Offline;
 use super::pool::Pool;
 use super::session::Session;
 use super::truth::Reader;
@@ -37,6 +38,8 @@ pub struct Store {
     pub acknowledged: Mutex<Vec<OpId>>,
     /// How often history had been changed when it was last looked at; 0 before that.
     upheavals: AtomicU64,
+    /// What waits for the server.
+    pub offline: Option<Arc<Offline>>,
     /// Who holds it looks at the tables, or at what was erased; nobody else needs to.
     looking: Mutex<()>,
 }
@@ -51,6 +54,7 @@ impl Store {
             vectors: Known::default(),
             acknowledged: Mutex::default(),
             upheavals: AtomicU64::new(0),
+            offline: None,
             looking: Mutex::default(),
         }
     }

@@ -55,6 +55,11 @@ pub struct Left {
 impl Store {
     /// One answer for each order, in order. All that are kept are kept by one COMMIT.
     pub fn serve(&self, orders: &[Order]) -> Vec<Result<Applied>> {
+        self.together(orders).unwrap_or_else(|error| orders.iter().map(|_| Err(error.clone())).collect())
+    }
+
+    /// The same; the outer error is the transaction's, an inner one the judgement on that order.
+    pub fn together(&self, orders: &[Order]) -> Result<Vec<Result<Applied>>> {
         let acknowledged = mem::take(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner));
         let natives: Vec<Native> = orders.iter().flat_map(|order| self.natives_for(order.op, &order.write)).collect();
         let is_long = orders.iter().any(|order| order.is_long());
@@ -81,7 +86,7 @@ impl Store {
                 let unused = natives.iter().filter(|native| !left.natives.contains(&native.name));
                 unused.for_each(|native| self.drop_native(native.ident()));
                 self.publish(left, upheavals);
-                answers
+                Ok(answers)
             }
             Err(error) => {
                 // What was kept after all, whatever the error says, is found by its operation and asks for none.
@@ -89,7 +94,7 @@ impl Store {
                     natives.iter().for_each(|native| self.drop_native(native.ident()));
                 }
                 self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).extend(acknowledged);
-                orders.iter().map(|_| Err(error.clone())).collect()
+                Err(error)
             }
         }
     }

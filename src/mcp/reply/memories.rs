@@ -12,7 +12,12 @@ use crate::wire::message::{Corrected, Hit, Listed, Point, Profiled, Purged, Rate
 pub fn stored(stored: &Stored) -> Reply {
     let Shaped { memory, .. } = &stored.stored;
     let (id, on) = (stored.stored.short_id(), on(&stored.branch));
-    let mut text = if stored.is_duplicate {
+    let mut text = if let Some(number) = stored.waits {
+        format!(
+            "The server is away: memory {id} waits for it on this machine{on}, as number {number}, and cannot be found \
+             until it is sent. Do not store it again. Whether it was known already is seen then."
+        )
+    } else if stored.is_duplicate {
         format!("Already stored as memory {id}{on}; nothing was written.")
     } else {
         let project = if memory.project.is_none() { ", global" } else { "" };
@@ -27,10 +32,15 @@ pub fn stored(stored: &Stored) -> Reply {
         text += "\nSimilar memories are there; memory_correct or memory_purge what is out of date. ";
         text += &quote.written();
     }
+    let mut memory = value::memory(&stored.stored);
+    if stored.waits.is_some() {
+        // It has none yet.
+        memory.as_object_mut().map(|fields| fields.remove("version"));
+    }
     let structured = json!({
-        "branch": stored.branch.as_str(), "memory": value::memory(&stored.stored), "duplicate": stored.is_duplicate,
+        "branch": stored.branch.as_str(), "memory": memory, "duplicate": stored.is_duplicate,
         "similar": value::list(&stored.similar, value::similar), "masked": value::masked(&stored.masked),
-        "commit": value::commit_id(stored.commit),
+        "commit": value::commit_id(stored.commit), "waits": stored.waits,
     });
     Reply { text, structured }
 }

@@ -267,6 +267,9 @@ pub struct Stored {
     pub similar: Vec<Similar>,
     pub masked: Vec<Masked>,
     pub commit: Option<CommitId>,
+    /// Its place in the row of those that wait on this machine for the server: nothing else is known of it yet, not
+    /// its version, nor what is similar, nor whether equal text is there.
+    pub waits: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

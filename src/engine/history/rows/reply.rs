@@ -131,7 +131,8 @@ impl Reply {
         })?;
         let len = from.u32()?;
         let names = (0..len).map(|_| named(&mut from)).collect::<Result<Vec<_>>>()?;
-        let applied = Applied { commit, outcomes, counts, merged, names, memo: from.0.to_vec(), is_replay: true };
+        let applied =
+            Applied { commit, outcomes, counts, merged, names, memo: from.0.to_vec(), is_replay: true, waits: None };
         Ok(Self::Kept { at, applied })
     }
 
@@ -337,6 +338,7 @@ mod tests {
             names: vec![name],
             memo: vec![9],
             is_replay: true,
+            waits: None,
         };
         let bytes = Reply::encode(Time(8), &applied);
         assert_eq!(Reply::decode(&bytes).unwrap(), Reply::Kept { at: Time(8), applied });
