@@ -345,7 +345,7 @@ impl Kept {
         };
         let Work::Changes(changes) = work else { return None };
         let [Change::Store(memory)] = &changes[..] else { return None };
-        if !write.names.is_empty() || !matches!(write.progress, Progress::Keep) {
+        if !write.names.is_empty() || !write.ratings.is_empty() || !matches!(write.progress, Progress::Keep) {
             return None;
         }
         let (branch, author, memory, memo) = (branch.clone(), author.clone(), memory.clone(), write.memo.clone());
@@ -362,6 +362,7 @@ impl Kept {
             work: Work::Changes(vec![Change::Store(self.memory)]),
             safety: None,
             names: Vec::new(),
+            ratings: Vec::new(),
             progress: Progress::Keep,
             memo: self.memo,
             acknowledged: Vec::new(),
