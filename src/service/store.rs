@@ -7,8 +7,8 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::{
-    Applied, Change, Filter, Kind, Masked, Memory, MemoryId, Name, Origin, Outcome, ProjectId, Scope, SessionId,
-    Source, SubjectId, Trust, Verb, Version, VersionId, Waits, Work,
+    Applied, Change, Feedback, Filter, Kind, Masked, Memory, MemoryId, Name, Origin, Outcome, ProjectId, Scope,
+    SessionId, Source, SubjectId, Trust, Verb, Version, VersionId, Waits, Work,
 };
 use crate::search;
 use crate::wire::message::{Expiry, Marks, Place, Similar, Store, Stored};
@@ -148,7 +148,7 @@ fn waiting(waits: Waits, memo: Memo) -> Result<Stored> {
     let version = Version { id: VersionId([0; 32]), memory: waits.memory };
     Ok(Stored {
         branch: memo.branch.parse()?,
-        stored: shaped(version, SHORT_LEN),
+        stored: shaped(version, SHORT_LEN, Feedback::default(), clock::now()),
         is_duplicate: false,
         similar: Vec::new(),
         masked: memo.masked,
