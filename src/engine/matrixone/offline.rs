@@ -328,9 +328,9 @@ impl Inner {
             return Ok(());
         }
         Err(Error::conflict(format!(
-            "what was stored without the server ({}) waits in {file} for the database {}, and the way leads to {place}. \
-             Keep the settings until `memoria status` says that nothing waits. Or take those memories along: `memoria \
-             export --waiting FILE`, `memoria stop`, delete {file}, `memoria import FILE`",
+            "what was stored without the server ({}) waits in {file} for the database {}, and the way leads to \
+             {place}. Keep the settings until `memoria status` says that nothing waits. Or take those memories along: \
+             `memoria export --waiting FILE`, `memoria stop`, delete {file}, `memoria import FILE`",
             memories(self.places.len()),
             self.log.target(),
             file = self.log.path().display(),
