@@ -1,5 +1,5 @@
 //! `MEMORIA_MATRIXONE_URL=mysql://user:password@host:port cargo bench --bench matrixone [-- MEMORIES [versions]]`: the
-//! shared engine beside plain SQL on the same server in the same run. Without a number: 100,000 memories, in ten projects.
+//! shared engine beside plain SQL on the same server in the same run. Without a number: 100,000 memories, ten projects.
 //! With `versions` there are no vectors and no searches: a branch, a diff and a merge alone, for large stores.
 //! Nothing is asserted: machines differ, so read the ratios. It works in a database of its own, which goes at the end.
 //!

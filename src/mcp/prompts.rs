@@ -49,10 +49,13 @@ const PROMPTS: [Prompt; 3] = [
 /// Changes, or commits, that a review begins with.
 const REVIEWED_MAX: u32 = 50;
 
+fn argument((name, about, is_required): &(&str, &str, bool)) -> Value {
+    json!({"name": name, "description": about, "required": is_required})
+}
+
 /// `prompts/list`.
 pub fn list(version: Version) -> Outcome {
     let of_one = |prompt: &Prompt| {
-        let argument = |(name, about, required): &(&str, &str, bool)| json!({ "name": name, "description": about, "required": required });
         let arguments: Value = prompt.arguments.iter().map(argument).collect();
         let mut value = json!({ "name": prompt.name, "description": prompt.about, "arguments": arguments });
         if version >= HAS_STRUCTURED {

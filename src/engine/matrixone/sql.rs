@@ -1,8 +1,8 @@
 //! Every SQL text of this engine, by the file that uses it. A text that people gave never stands in one: it is a
 //! parameter. What cannot be prepared is made of generated identifiers and numbers alone.
 //!
-//! A text is compared as `concat('', ?)`, never as `?`: the server reads a bare one as a decimal first, and for one like
-//! `1e400000`, which is a good name and may be the beginning of an id, that takes it minutes of a processor.
+//! A text is compared as `concat('', ?)`, never as `?`: the server reads a bare one as a decimal first, and for one
+//! like `1e400000`, which is a good name and may be the beginning of an id, that takes it minutes of a processor.
 
 mod questions;
 mod upkeep;
