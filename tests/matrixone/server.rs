@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Once};
 use std::thread;
 
-use crate::matrixone_skipped::MATRIXONE_TESTS;
 use memoria::engine::matrixone::offline::Offline;
 use memoria::engine::matrixone::pool::Pool;
 use memoria::engine::matrixone::settings::Settings;
 use memoria::engine::matrixone::{Incoming, MatrixOne};
 use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Tests that need MatrixOne itself, beside the laws, which say so one by one. `skipped.rs` counts them.
+pub const MATRIXONE_TESTS: usize = 15;
 
 /// Where the server is, if there is one: `mysql://user:password@host:port`.
 pub fn url() -> Option<String> {

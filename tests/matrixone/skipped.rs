@@ -1,9 +1,9 @@
 //! How many tests do not run where their server is missing: said by number, and held to the truth here.
 
+use crate::server::MATRIXONE_TESTS;
+
 /// Tests that need MariaDB.
 pub const MARIA_TESTS: usize = 20;
-/// Tests that need MatrixOne itself, beside the laws, which say so one by one.
-pub const MATRIXONE_TESTS: usize = 15;
 
 #[test]
 fn the_number_of_tests_that_need_mariadb_is_said_as_it_is() {

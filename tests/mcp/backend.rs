@@ -119,6 +119,7 @@ impl Fake {
                     similar: Vec::new(),
                     masked: Vec::new(),
                     commit: None,
+                    waits: None,
                 }))
             }
             Request::Retrieve(_) => {

@@ -189,6 +189,7 @@ async fn what_is_done_on_a_branch_or_asked_of_another_state_says_so() {
         similar: Vec::new(),
         masked: Vec::new(),
         commit: None,
+        waits: None,
     };
     let corrected = Corrected {
         branch: branch(),
