@@ -33,7 +33,7 @@ pub struct Args {
     place: Where,
     #[command(flatten)]
     which: Which,
-    /// What waits on this machine for the MatrixOne server, in its place
+    /// What waits here for the MatrixOne server, in its place
     #[arg(long, conflicts_with_all = ["refused", "at", "branch"])]
     waiting: bool,
     /// What that server refused of it, in its place

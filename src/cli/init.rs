@@ -27,13 +27,13 @@ pub struct Args {
     /// Only this agent; may be given again
     #[arg(long = "agent", value_name = "NAME", value_parser = agent)]
     agents: Vec<&'static Agent>,
-    /// Every session of yours, or those in this project for all who work on it
+    /// You, or this project for everybody
     #[arg(long, value_enum, default_value = "user", hide_possible_values = true, value_name = "user|project")]
     scope: Scope,
     /// Show the exact change and write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask: all agents that are found, or those named
+    /// Do not ask: all that are found, or those named
     #[arg(long, short)]
     yes: bool,
     /// With --yes: start Memoria at login as well

@@ -30,7 +30,7 @@ pub struct Args {
     /// Only this agent; may be given again
     #[arg(long = "agent", value_name = "NAME", value_parser = init::agent)]
     agents: Vec<&'static Agent>,
-    /// Only what is for every session, or only what is this project's
+    /// Only what is for you, or only this project's
     #[arg(long, value_enum, hide_possible_values = true, value_name = "user|project")]
     scope: Option<Scope>,
     /// Show the exact change and write nothing
