@@ -33,10 +33,10 @@ pub struct Args {
     place: Where,
     #[command(flatten)]
     which: Which,
-    /// What waits here for the MatrixOne server, in its place
+    /// Instead, what waits here for the MatrixOne server
     #[arg(long, conflicts_with_all = ["refused", "at", "branch"])]
     waiting: bool,
-    /// What that server refused of it, in its place
+    /// Instead, what that server refused of it
     #[arg(long, conflicts_with_all = ["at", "branch"])]
     refused: bool,
 }

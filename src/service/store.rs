@@ -132,8 +132,8 @@ fn trust_of(origin: &Origin, kind: Kind, said: Option<Trust>) -> Result<Trust> {
     match said {
         Some(trust) if is_brought && trust < Trust::T3 && origin.source != Source::User => {
             Err(Error::invalid(format!(
-                "nothing was stored: what a tool, a file or an import brings is T3 or T4, not {trust}. Leave trust_tier \
-             out; or store what the user stated of it as semantic."
+                "nothing was stored: what a tool, a file or an import brings is T3 or T4, not {trust}. Leave \
+                 trust_tier out; or store what the user stated of it as semantic."
             )))
         }
         Some(trust) => Ok(trust),

@@ -6,10 +6,12 @@ use std::path::Path;
 
 use memoria::clock;
 use memoria::engine::Engine;
-use memoria::engine::conformance::samples::{ALL, apply, memory};
+use memoria::engine::conformance::samples::{ALL, apply, memory, op, write};
 use memoria::engine::embedded::Embedded;
 use memoria::error::{Error, ErrorKind};
-use memoria::model::{Change, Embedding, Expect, Filter, Memory, Name, Revision, Space, Unembedded, Verb};
+use memoria::model::{
+    Change, Embedding, Expect, Filter, Memory, Name, Rating, Revision, Signal, Space, Unembedded, Verb, Write,
+};
 use redb::{Database, ReadableTable, TableDefinition};
 
 use crate::{Rng, open, rounds, runtime, seed};
@@ -22,8 +24,9 @@ fn a_store(home: &Path) -> Vec<u8> {
             let first = memory(&format!("note {n}"));
             let other = Memory { text: format!("note {n}, corrected"), ..first.clone() };
             apply(&engine, Verb::Store, vec![Change::Store(first)]).await.unwrap();
+            let ratings = vec![Rating { id: other.id, signal: Signal::Useful }];
             let change = Change::Replace { memory: other, expect: Expect::Live };
-            apply(&engine, Verb::Correct, vec![change]).await.unwrap();
+            engine.apply(op(), Write { ratings, ..write(Verb::Correct, vec![change]).unwrap() }).await.unwrap();
         }
     });
     drop(engine);
@@ -148,6 +151,7 @@ const NUMBERED: [TableDefinition<u32, &[u8]>; 3] =
     [TableDefinition::new("versions"), TableDefinition::new("commits"), TableDefinition::new("states")];
 const COMMIT_IDS: TableDefinition<&[u8; 32], u32> = TableDefinition::new("commit_ids");
 const TOUCHES: TableDefinition<u64, ()> = TableDefinition::new("touches");
+const FEEDBACK: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("feedback");
 const ERASED: TableDefinition<(), &[u8]> = TableDefinition::new("erased");
 const NAMES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("names");
 const PENDING: TableDefinition<&str, &[u8]> = TableDefinition::new("pending");
@@ -191,6 +195,14 @@ const BREAKS: &[Break] = &[
     }),
     ("history of every memory", |transaction| {
         transaction.open_table(TOUCHES).unwrap().insert(u64::MAX, ()).unwrap();
+    }),
+    ("What was said of memories", |transaction| {
+        let mut feedback = transaction.open_table(FEEDBACK).unwrap();
+        let row = feedback.first().unwrap().unwrap().1.value().to_vec();
+        feedback.insert(&[7; 16], row.as_slice()).unwrap();
+    }),
+    ("What was said of memories", |transaction| {
+        transaction.open_table(FEEDBACK).unwrap().insert(&[7; 16], [9].as_slice()).unwrap();
     }),
     ("Every stored state equals", |transaction| {
         // As many memories as there should be, but one of them is an old version.

@@ -169,8 +169,8 @@ impl Engine for MatrixOne {
         if self.store.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).contains(&op) {
             return Ok(None);
         }
-        // Whoever writes is judged by the operation once more, whenever that is: so where writes may wait, a server that
-        // cannot be asked is no reason to refuse them here.
+        // Whoever writes is judged by the operation once more, whenever that is: so where writes may wait, a server
+        // that cannot be asked is no reason to refuse them here.
         if self.store.keeps_offline() && self.store.pool.is_down() {
             return Ok(None);
         }
