@@ -19,7 +19,7 @@ use crate::model::{
     Waits, Work, Write,
 };
 
-/// Records that are sent in one transaction.
+/// Records that are sent in one transaction; fewer after one that took longer than a request may.
 const SENT_AT_ONCE: usize = 64;
 /// How long one request sends what others wrote before it; the rest goes behind it.
 const SENDING_MAX: Duration = Duration::from_secs(3);
@@ -50,6 +50,8 @@ pub struct Offline {
 struct Inner {
     log: Log,
     places: VecDeque<Place>,
+    /// How many go into the next transaction.
+    at_once: usize,
     /// Why the last sending came to nothing, and when.
     failed: Option<(Instant, Error)>,
     retry_at: Option<Time>,
@@ -88,7 +90,8 @@ impl Offline {
                 _ => return Err(unknown_record(file)),
             }
         }
-        let inner = Inner { log, places, failed: None, retry_at: None, refused: (0, Vec::new()) };
+        let at_once = SENT_AT_ONCE;
+        let inner = Inner { log, places, at_once, failed: None, retry_at: None, refused: (0, Vec::new()) };
         Ok(Self { refused: refused.to_owned(), inner: Mutex::new(inner) })
     }
 
@@ -183,7 +186,7 @@ impl Offline {
         mut forgotten: impl FnMut(Vec<OpId>),
     ) -> Result<()> {
         let until = Instant::now() + SENDING_MAX;
-        let (mut at_once, mut sent, mut known) = (SENT_AT_ONCE, 0, 0);
+        let (mut at_once, mut sent, mut known) = (self.inner().at_once, 0, 0);
         let sending = loop {
             let orders = self.first(at_once)?;
             if orders.is_empty() {
@@ -200,8 +203,13 @@ impl Offline {
                     continue;
                 }
                 Err(error) if error.kind == ErrorKind::TooLarge => vec![Err(error)],
-                Err(error) => break Err(error),
+                Err(error) => {
+                    // On a slow line all of them may never get through within a request's time, and some will.
+                    at_once = (orders.len() / 4).max(1);
+                    break Err(error);
+                }
             };
+            at_once = (at_once * 2).min(SENT_AT_ONCE);
             let mut stop = None;
             let mut gone = Vec::new();
             for (order, answer) in orders.iter().zip(answers) {
@@ -226,7 +234,9 @@ impl Offline {
         if sent > 0 {
             tracing::info!("{sent} writes that waited were sent, {known} of them said what was known already");
         }
-        self.inner().failed = sending.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        let mut inner = self.inner();
+        inner.at_once = at_once;
+        inner.failed = sending.as_ref().err().map(|error| (Instant::now(), error.clone()));
         sending
     }
 
