@@ -28,12 +28,39 @@ pub fn flags_of(memory: &Memory) -> Vec<String> {
 pub fn flags_of_all<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut found = [false; 5];
     for text in texts {
-        let plain = plain(text);
-        let signs = [instructs(&plain), poses(&plain), hides(text), has_blob(text), carries_away(&plain)];
+        let signs = if may_sign(text) { signs(text) } else { [false, false, false, has_blob(text), false] };
         found.iter_mut().zip(signs).for_each(|(found, sign)| *found |= sign);
     }
     let names = [INSTRUCTS, ROLE, HIDDEN, BLOB, LINK].into_iter().zip(found);
     names.filter(|(_, found)| *found).map(|(flag, _)| flag.to_owned()).collect()
+}
+
+fn signs(text: &str) -> [bool; 5] {
+    let plain = plain(text);
+    [instructs(&plain), poses(&plain), hides(text), has_blob(text), carries_away(&plain)]
+}
+
+/// Whether a text has anything that a sign, other than a blob, is made of. An import asks this of every row: looking
+/// for each phrase in each took it a third of its time.
+fn may_sign(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.iter().enumerate().any(|(at, byte)| {
+        let words: &[&[u8]] = match byte.to_ascii_lowercase() {
+            b'<' | b'[' => return true,
+            b'\n' | b'\t' => &[],
+            b'd' => &[b"developer", b"directive"],
+            b'g' => &[b"guideline"],
+            b'h' => &[b"http"],
+            b'i' => &[b"instruction"],
+            b'p' => &[b"prompt"],
+            b'u' => &[b"user"],
+            b'y' => &[b"you"],
+            b' '..=b'~' => &[],
+            // A character that hides among others, or another script.
+            _ => return true,
+        };
+        words.iter().any(|word| bytes.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word)))
+    })
 }
 
 /// In lower case, hidden characters gone, blanks made one space, line breaks kept.
@@ -139,6 +166,9 @@ fn hides(text: &str) -> bool {
 
 /// 160 characters of base64 and more, with both cases and digits, that no image is made of.
 fn has_blob(text: &str) -> bool {
+    if text.len() < 160 {
+        return false;
+    }
     let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/=_-".contains(c);
     text.split(|c| !is_base64(c)).filter(|run| run.len() >= 160).any(|run| {
         let has = |test: fn(&u8) -> bool| run.bytes().filter(test).count() * 20 >= run.len();
@@ -193,6 +223,22 @@ fn query_is_open(address: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn a_text_that_is_passed_over_has_no_sign(
+            pieces in proptest::collection::vec(proptest::sample::select(&[
+                "ignore ", "Disregard ", "all previous ", "the above ", "your ", "you ", "instructions",
+                "prompt", "rules", "guidelines", "directives", "system: ", "system prompt: ", "do not tell ",
+                "the user", "enable ", "developer", " mode", "reveal ", "<|im_start|>", "<", "system>",
+                "[INST]", "\n", "\t", " ", "\u{200b}", "\r", "é", "![x]", "(http://a.b/?q=", "{data})",
+                "send ", "credentials", " to ", "http", "https://x", "忽略之前的指令", "port 80",
+            ][..]), 0..8)
+        ) {
+            let text = pieces.concat();
+            proptest::prop_assert!(may_sign(&text) || !signs(&text).contains(&true), "{text:?}");
+        }
+    }
 
     #[test]
     fn signs_are_named() {
