@@ -144,7 +144,7 @@ fn an_erasure_that_is_cut_short_never_happened_or_ends_with_no_byte_left() {
                 Author { agent: None, agent_version: None, session: SessionId::new("eraser").unwrap(), project: None };
             let ask = Erase { ids: vec![prepared.secret], author, note: None, at: clock::now() };
             let op = op();
-            armed(&prepared, 1 + rng.below(90));
+            armed(&prepared, 1 + rng.below(150));
             let answer = prepared.engine.erase(op, ask.clone()).await;
             let was_cut = prepared.folder.store.faults_met() > 0;
             let prepared = accident(prepared, &mut rng);

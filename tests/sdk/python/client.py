@@ -163,7 +163,7 @@ async def check_full_profile():
         home.env["MEMORIA_MCP_PROFILE"] = "full"
         async with home.agent(name="historian") as agent:
             tools = {tool.name: tool for tool in (await agent.list_tools()).tools}
-            assert list(tools)[: len(TOOLS)] == TOOLS and len(tools) == 23, list(tools)
+            assert list(tools)[: len(TOOLS)] == TOOLS and len(tools) == 25, list(tools)
             called = set(TOOLS)
 
             async def call(tool, **arguments):
@@ -175,6 +175,8 @@ async def check_full_profile():
                 return said
 
             fact = (await call("memory_store", content="We deploy on Fridays"))["memory"]["short_id"]
+            await call("memory_feedback", memory_id=fact, signal="useful")
+            await call("memory_profile")
             await call("memory_snapshot", name="before")
             await call("memory_branch", name="trial")
             await call("memory_correct", memory_id=fact, new_content="We deploy on Mondays", branch="trial")
