@@ -66,7 +66,7 @@ impl Checkouts {
         if let Some((branch, _)) = inner.sessions.get(&key) {
             return branch.clone();
         }
-        let begun = inner.projects.get(&key.1).map_or_else(Name::main, |(branch, _)| branch.clone());
+        let begun = inner.next_branch(&key.1);
         inner.sessions.insert(key, (begun.clone(), clock::now()));
         if let Err(error) = self.save(&mut inner, Lasting::KillProof) {
             tracing::warn!("a session's branch is known until the daemon ends, and not longer: {error}");
@@ -112,7 +112,7 @@ impl Checkouts {
 
     /// Where a new session in this project would begin. It moves and remembers nothing.
     pub fn next_branch(&self, project: Option<&ProjectId>) -> Name {
-        self.lock().projects.get(&project.cloned()).map_or_else(Name::main, |(branch, _)| branch.clone())
+        self.lock().next_branch(&project.cloned())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -134,6 +134,11 @@ pub(super) fn keep(file: &Path, text: &str, lasting: Lasting) -> Result<()> {
 }
 
 impl Inner {
+    /// Where a new session in this project begins.
+    fn next_branch(&self, project: &Option<ProjectId>) -> Name {
+        self.projects.get(project).map_or_else(Name::main, |(branch, _)| branch.clone())
+    }
+
     /// One line each: session (empty for a project's last), project (empty for none), branch, time; between tabs, which
     /// no id can hold.
     fn written(&self) -> String {

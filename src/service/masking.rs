@@ -2,14 +2,15 @@
 //! kept as it is. Before anything is measured, hashed, embedded, logged or written; the reply says what and where.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use crate::config::Secrets;
 use crate::error::{Error, Result};
 use crate::guard::secrets::{self, Mark};
 use crate::model::{Masked, Name, Spot};
 
-/// The field as it may be kept; what was masked is added to the list.
-pub(super) fn mask(policy: Secrets, field: &str, text: String, masked: &mut Vec<Masked>) -> Result<String> {
+/// The field as it may be kept; what was masked is added to the list. Its name is written only where something was.
+pub(super) fn mask(policy: Secrets, field: impl Display, text: String, masked: &mut Vec<Masked>) -> Result<String> {
     if policy == Secrets::Allow {
         return Ok(text);
     }
@@ -26,7 +27,7 @@ pub(super) fn mask(policy: Secrets, field: &str, text: String, masked: &mut Vec<
             what.join(", ")
         )));
     }
-    for (mark, spot) in marks.iter().zip(spots(field, &clean, &marks)) {
+    for (mark, spot) in marks.iter().zip(spots(&field.to_string(), &clean, &marks)) {
         Masked::gather(masked, Masked { what: mark.what.to_owned(), count: 1, spots: vec![spot] });
     }
     Ok(clean.into_owned())

@@ -139,7 +139,7 @@ fn memory_of(
     masked: &mut Vec<Masked>,
 ) -> Result<Memory> {
     let line = row.line;
-    let mut clean = |field: &str, text: String| mask(policy, &format!("line {line} {field}"), text, masked);
+    let mut clean = |field: &str, text: String| mask(policy, format_args!("line {line} {field}"), text, masked);
     let text = checked_text(&clean("text", row.text)?)?;
     let tags = row.tags.into_iter().map(|tag| clean("tags", tag)).collect::<Result<Vec<_>>>()?;
     let tags = checked_tags(tags)?;
