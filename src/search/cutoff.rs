@@ -54,8 +54,11 @@ pub(super) fn is_answered(
     all: &[Judged],
     best: &Judged,
 ) -> bool {
-    let near = best.candidate.around.iter().map(|(_, near)| near);
-    let together = words.coverage(near.chain([&best.candidate.words]));
+    let found_together = |judged: &Judged| {
+        let near = judged.candidate.around.iter().map(|(_, near)| near);
+        words.coverage(near.chain([&judged.candidate.words]))
+    };
+    let together = found_together(best);
     let one = all.iter().map(|one| words.coverage([&one.candidate.words].into_iter())).fold(0.0, f32::max);
     if one >= WORDS_ENOUGH {
         return true;
@@ -64,6 +67,11 @@ pub(super) fn is_answered(
     let (Some(calibration), Some(nearest)) = (calibration, nearest) else {
         return together >= WORDS_ALONE;
     };
+    // What was stored a moment ago has no vector yet: those of others say nothing about it.
+    let is_without = |one: &&Judged| one.candidate.words.cosine.is_none();
+    if all.iter().filter(is_without).any(|one| found_together(one) >= WORDS_ALONE) {
+        return true;
+    }
     let above = |cosine: f32| (cosine - calibration.floor) / (1.0 - calibration.floor).max(f32::MIN_POSITIVE);
     let bar = (BAR - BAR_PER_SEPARATION * above(calibration.ceiling)).max(BAR_MIN);
     let likeness = likeness.map_or(0.0, above);

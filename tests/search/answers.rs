@@ -98,6 +98,22 @@ fn neighbours_in_a_talk_speak_for_what_shares_no_word() {
 }
 
 #[test]
+fn what_has_no_vector_yet_is_found_by_its_words_whatever_else_has_one() {
+    let gates = [
+        "Remember this: leave the north gate open at night",
+        "Remember this: leave the north gate open at noon",
+        "The south gate is blue",
+    ];
+    for (question, number) in [("which gate stays open at night?", 0), ("what colour is the south gate?", 2)] {
+        for without in [vec![], vec![0], vec![1], vec![2], vec![0, 1], vec![0, 2], vec![1, 2], vec![0, 1, 2]] {
+            let notebook = without.iter().fold(Notebook::texts(&gates), |notebook, one| notebook.without_vector(*one));
+            let found = notebook.ask(question, Halves::Both, 5);
+            assert_eq!(found.first(), Some(&number), "{question} without the vectors of {without:?}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn a_text_that_is_too_long_ends_at_a_sentence_and_says_so() {
     let long = format!("The cache keeps entries for five minutes at most. {}", "More is said of it here. ".repeat(40));
     let notebook = Notebook::texts(&[&long, "Deploys happen on Fridays"]);

@@ -87,6 +87,12 @@ impl Notebook {
         Self::of(turns.collect())
     }
 
+    /// As right after it was stored: its vector is still to come.
+    pub fn without_vector(mut self, number: usize) -> Self {
+        self.vectors[number].fill(0.0);
+        self
+    }
+
     pub fn ranked(&self, question: &str, halves: Halves, ask: &Ranking) -> Ranked {
         let mut terms = lexical::terms_of_question(question);
         if halves == Halves::Vectors {
@@ -128,7 +134,7 @@ impl Notebook {
             version: Version { id: VersionId([0; 32]), memory: self.memories[number].clone() },
             words: matched(number),
             feedback: self.feedback[number],
-            vector: self.vectors[number].iter().map(|x| (x * 127.0) as i8).collect(),
+            vector: self.codes(number),
             around: self.around(number).into_iter().map(|(distance, near)| (distance, matched(near))).collect(),
         });
         let candidates = Candidates {
@@ -144,6 +150,11 @@ impl Notebook {
             found: found.collect(),
         };
         (candidates, cosines.map(|_| self.model.calibration()))
+    }
+
+    fn codes(&self, number: usize) -> Vec<i8> {
+        let vector = self.vectors[number].iter();
+        if vector.clone().all(|x| *x == 0.0) { Vec::new() } else { vector.map(|x| (x * 127.0) as i8).collect() }
     }
 
     fn count(&self, number: usize, term: &str) -> u16 {
