@@ -67,6 +67,8 @@ struct Now {
     /// Answers questions. Another than `wanted` while that is being filled.
     serving: Option<Model>,
     problem: Option<String>,
+    /// The model that serves and beside which nothing is kept, since this was settled.
+    alone: Option<ModelId>,
     /// When a model was needed last; `None` while all are at rest.
     used_at: Option<Instant>,
 }
@@ -190,6 +192,7 @@ impl Vectors {
             _ => wanted.clone(),
         };
         (now.wanted_name, now.wanted, now.problem) = (wanted_name, wanted, problem);
+        now.alone = None;
         // Something else was chosen meanwhile: once more.
         now.settled_for = (now.unsettled == unsettled).then(|| settings.clone());
     }
@@ -203,10 +206,13 @@ impl Vectors {
     }
 
     /// What is to be filled is complete, and serves from here on. Returns the model whose vectors alone are of use from
-    /// now on; `None` while the built-in one only stands in for another.
+    /// now on; `None` once the others' are gone, and while the built-in one only stands in for another.
     fn promote(&self) -> Result<Option<ModelId>> {
         let mut now = self.now();
         let Some(wanted) = now.wanted.clone() else { return Ok(None) };
+        if now.alone.as_ref() == Some(&wanted.space().model) {
+            return Ok(None);
+        }
         let is_news = now.serving.as_ref().is_none_or(|serving| serving.space() != wanted.space());
         now.serving = Some(wanted.clone());
         if now.wanted_name != wanted.name {
@@ -295,6 +301,7 @@ impl<E: Engine> Service<E> {
             }
             let failed = |e: std::io::Error| Error::io("forget cached vectors", &e);
             self.vectors.cache.keep_only(&[&kept]).map_err(failed)?;
+            self.vectors.now().alone = Some(kept);
         }
         Ok(Round::Done)
     }
@@ -343,6 +350,8 @@ pub async fn follow<E: Engine>(service: Weak<Service<E>>, mut config: tokio::syn
             Some(service) => service.follow_once().await.unwrap_or_else(|error| {
                 let problem = format!("vectors are not made at the moment: {error}");
                 let mut now = service.vectors.now();
+                // The next round that ends well takes the problem back.
+                now.alone = None;
                 if now.problem.as_ref() != Some(&problem) {
                     tracing::warn!("{problem}");
                     now.problem = Some(problem);
