@@ -286,6 +286,15 @@ async fn a_time_is_read_through_the_history_of_the_branch_at_hand() {
 }
 
 #[tokio::test]
+async fn the_prefix_of_a_commit_that_reads_like_days_is_a_commits_all_the_same() {
+    let world = World::new();
+    let mut agent = agent("p");
+    let ask = List { view: at("1234567d"), place: Place::Everywhere, filter: Filter::default(), page: ALL };
+    let error = world.verbs().list(&next(&mut agent), ask).await.unwrap_err();
+    assert!(error.message.contains("no commit has an id that starts with 1234567d"), "{error}");
+}
+
+#[tokio::test]
 async fn names_that_would_read_as_something_else_are_refused() {
     let world = World::new();
     let mut agent = agent("p");

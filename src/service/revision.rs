@@ -69,7 +69,8 @@ impl<E: Engine> Service<E> {
         Ok(Seen::head(self.head(branch).await?, branch.clone()))
     }
 
-    /// A name, else `NAME@TIME`, else a time on `branch`, else a commit's id or prefix.
+    /// A name, else `NAME@TIME`, else a commit's id or prefix, else a time on `branch`: nobody means 1234567 days with
+    /// `1234567d`, and one prefix of eight digits in 430 reads like that.
     pub(super) async fn revision(&self, text: &str, branch: &Name) -> Result<Seen> {
         let (text, now) = (text.trim(), clock::now());
         if let Ok(name) = text.parse::<Name>() {
@@ -84,12 +85,12 @@ impl<E: Engine> Service<E> {
         {
             return self.at_time(name, clock::parse_when(time, now)?, now).await;
         }
-        if let Ok(time) = clock::parse_when(text, now) {
-            return self.at_time(branch.clone(), time, now).await;
-        }
         if is_commit(text) {
             let at = self.engine.resolve(&Revision::Commit(text.to_lowercase()), now).await?;
             return Ok(Seen::of(at, None, now));
+        }
+        if let Ok(time) = clock::parse_when(text, now) {
+            return self.at_time(branch.clone(), time, now).await;
         }
         let shown: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
         Err(Error::not_found(format!(

@@ -64,20 +64,25 @@ pub fn run(out: &Out) -> Result<Exit> {
 
 /// The story, or its interruption: either way the caller clears the stage.
 async fn until_told(stage: Stage, out: Out) -> Result<f64> {
-    let (sender, mut told) = tokio::sync::oneshot::channel();
+    let (sender, told) = tokio::sync::oneshot::channel();
     let scene = stage.clone();
-    std::thread::spawn(move || {
-        // After an interruption nobody may listen any more.
-        let _ = sender.send(Story { stage: scene, out, step: 0 }.tell());
+    let mut told = std::pin::pin!(async move {
+        std::thread::spawn(move || {
+            // After an interruption nobody may listen any more.
+            let _ = sender.send(Story { stage: scene, out, step: 0 }.tell());
+        });
+        told.await
     });
     tokio::select! {
-        told = &mut told => told.unwrap_or_else(|_| Err(Error::internal("the demo's own thread died"))),
+        // Heard before the first word is said.
+        biased;
         () = interrupted() => {
             stage.close();
             // The thread fails at its next step; what it started must not outlive the folder.
             let _ = tokio::time::timeout(Duration::from_secs(5), told).await;
             Err(Error::cancelled("interrupted; the daemon is stopped and the folder removed"))
         }
+        told = &mut told => told.unwrap_or_else(|_| Err(Error::internal("the demo's own thread died"))),
     }
 }
 
