@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::{Agent, Home, eventually, signal, stored};
+use support::{Agent, Home, eventually, script, signal, stored};
 
 /// Whether a tool can be run at all.
 fn has(tool: &str) -> bool {
@@ -113,8 +113,7 @@ fn install_drains_the_running_daemon_and_hears_from_the_new_one() {
     let home = &service.home;
     let bin = home.path().join("bin");
     std::fs::create_dir(&bin).unwrap();
-    std::fs::write(bin.join("systemctl"), SYSTEMCTL).unwrap();
-    std::fs::set_permissions(bin.join("systemctl"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    script(&bin.join("systemctl"), SYSTEMCTL);
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let run = |word: &str| {
         let mut command = home.memoria();

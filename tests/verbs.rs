@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use memoria::config::{Config, Secrets};
 use memoria::embed::cache::Cache;
@@ -66,9 +67,10 @@ impl World {
 }
 
 fn caller(client: ClientKind, project: Option<&str>) -> Caller {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     let nonce = OpId::nonce();
     Caller {
-        session: SessionId::new(format!("session-{}", nonce[0])).unwrap(),
+        session: SessionId::new(format!("session-{}", COUNT.fetch_add(1, Ordering::Relaxed))).unwrap(),
         client,
         agent: (client == ClientKind::Shim).then(|| "cursor".to_owned()),
         agent_version: None,

@@ -60,6 +60,7 @@ fn a_profile_is_shown_and_a_session_and_a_subject_narrow_what_is_listed() {
     let listed = home.json(&["list", "--session", "s1"]);
     assert_eq!(texts(&listed), ["The build takes a minute", "Prefers long lunches"]);
     assert_eq!(texts(&home.json(&["list", "--subject", "ann"])), ["Prefers long lunches"]);
+    home.await_vectors();
     let question = ["retrieve", "what is preferred?", "--session", "s1"];
     assert_eq!(texts(&home.json(&question)), ["Prefers long lunches"]);
     let preferred = home.json(&[&question[..], &["--session-scope", "prefer"]].concat());

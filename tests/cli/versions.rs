@@ -83,7 +83,10 @@ fn what_is_on_a_branch_is_found_there_and_nowhere_else() {
     home.json(&["branch", "idea"]);
     let there = home.json(&["store", "The canary is called heron", "--branch", "idea"]);
     assert_eq!(there["branch"], "idea");
-    let ask = |more: &[&str]| home.json(&[&["retrieve", "what is the canary called?"], more].concat());
+    let ask = |more: &[&str]| {
+        home.await_vectors();
+        home.json(&[&["retrieve", "what is the canary called?"], more].concat())
+    };
     assert_eq!(texts(&ask(&["--branch", "idea"])), ["The canary is called heron"]);
     assert_eq!(texts(&ask(&[])), [""; 0]);
     home.json(&["correct", id(&there), "The canary is called egret", "--branch", "idea"]);

@@ -9,7 +9,7 @@ use memoria::engine::Engine;
 use memoria::engine::embedded::Embedded;
 use memoria::model::{Filter, Name, Page, Revision, Time};
 
-use crate::support::{Agent, Chance, Done, Home, eventually, seed, setting};
+use crate::support::{Agent, Chance, Done, Home, eventually, is_alive, seed, setting};
 
 const WRITERS: usize = 4;
 
@@ -60,7 +60,7 @@ fn acked_write_survives_kill9() {
         for _ in 0..kills {
             eventually("somebody started the next daemon", || {
                 let pid = home.pid();
-                pid.is_some() && pid != killed && std::path::Path::new(&format!("/proc/{}", pid.unwrap())).exists()
+                pid != killed && pid.is_some_and(is_alive)
             });
             // One in four dies while it opens and recovers, the others while they write.
             if chance.below(4) > 0 {

@@ -7,7 +7,9 @@ use crate::support::{Agent, Home, eventually, stored};
 fn edit(home: &Home, text: &str) {
     let dir = home.path().join("config");
     std::fs::create_dir_all(&dir).unwrap();
-    std::fs::write(dir.join("config.toml"), text).unwrap();
+    // As editors do, so that half an edit is never read, however long this thread is kept from writing the rest.
+    std::fs::write(dir.join("edited"), text).unwrap();
+    std::fs::rename(dir.join("edited"), dir.join("config.toml")).unwrap();
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! What an agent sees of the shim: JSON-RPC and nothing else, whatever it sends and whatever happens behind it.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Agent, Home, introduction, signal, stored};
+use crate::support::{AT_ONCE, Agent, Home, introduction, signal, stored};
 
 fn resident_kb(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -110,18 +110,18 @@ fn replies_in_flight_are_written_before_the_shim_ends() {
 #[test]
 fn the_shim_ends_with_its_input_also_when_the_daemon_is_dead_or_hangs() {
     let home = Home::new();
-    assert!(Agent::introduced(&home, "a").leave() < Duration::from_secs(1));
+    assert!(Agent::introduced(&home, "a").leave() < AT_ONCE);
     let mut left_behind = Agent::introduced(&home, "b");
     left_behind.ask("ping", json!({}));
     home.kill_9();
     home.await_no_daemon();
-    assert!(left_behind.leave() < Duration::from_secs(1));
+    assert!(left_behind.leave() < AT_ONCE);
     assert!(home.daemons().is_empty(), "a shim that only leaves starts nothing");
 
     let mut waiting = Agent::introduced(&home, "c");
     waiting.ask("ping", json!({}));
     signal(home.pid().unwrap(), Signal::STOP);
-    assert!(waiting.leave() < Duration::from_secs(1), "nothing was in flight");
+    assert!(waiting.leave() < AT_ONCE, "nothing was in flight");
     home.kill_9();
 }
 
@@ -132,7 +132,7 @@ fn sigterm_ends_the_shim_at_once() {
     let begun = Instant::now();
     signal(agent.child.id(), Signal::TERM);
     agent.child.wait().unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < AT_ONCE);
 }
 
 #[test]

@@ -9,13 +9,13 @@ use memoria::embed::http::Http;
 use memoria::embed::{Embedder, Side};
 use memoria::error::{Error, ErrorKind, Result};
 
-use crate::hosts::{Host, Sent, letters, reply, vectors};
+use crate::hosts::{Host, Sent, letters, nobody, reply, vectors};
 
 fn settings(urls: &[String]) -> Embedding {
     let mut settings = Config::default().embedding;
     settings.http_urls = urls.join(",");
     settings.http_model = "m".to_owned();
-    settings.http_timeout_ms = 5_000;
+    settings.http_timeout_ms = 60_000;
     settings
 }
 
@@ -173,9 +173,9 @@ fn a_host_that_wants_to_be_left_alone_for_long_is() {
 
 #[test]
 fn the_second_endpoint_answers_where_the_first_does_not() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (port, _held) = nobody();
     let second = honest();
-    let http = Http::open(&settings(&[format!("http://127.0.0.1:{nobody}/v1"), second.url("/v1")])).unwrap();
+    let http = Http::open(&settings(&[format!("http://127.0.0.1:{port}/v1"), second.url("/v1")])).unwrap();
     assert_eq!(http.embed(Side::Question, &["x"]).unwrap().len(), 1);
     assert!(http.describe().contains("resting for"), "{}", http.describe());
 }
@@ -285,7 +285,8 @@ fn settings_that_cannot_work_are_refused_with_what_to_set() {
 fn a_hanging_endpoint_costs_one_timeout() {
     let host = Host::new(|_, _, _| std::thread::sleep(Duration::from_secs(60)));
     let mut settings = settings(&[host.url("/v1")]);
-    settings.http_timeout_ms = 100;
+    // So long that the host has seen what came, though it was busy.
+    settings.http_timeout_ms = 3_000;
     let error = refusal(Http::open(&settings));
     assert!(error.is_retryable() && error.message.contains("the time for it is over"), "{error}");
     assert_eq!(host.seen().len(), 1);

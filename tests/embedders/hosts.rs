@@ -1,8 +1,17 @@
 //! Hosts on this machine that answer as a test tells them to.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use socket2::{Domain, Socket, Type};
+
+/// A port where nobody listens, nor can begin to, for as long as the socket lives.
+pub fn nobody() -> (u16, Socket) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    (socket.local_addr().unwrap().as_socket().unwrap().port(), socket)
+}
 
 /// What a host was sent.
 #[derive(Clone, Debug, Default)]

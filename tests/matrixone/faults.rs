@@ -135,10 +135,10 @@ fn a_commit_whose_outcome_nobody_can_tell_is_called_unknown() {
     let proxy = Proxy::to(maria.port, seed());
     let url = url(proxy.port, "unknown");
     beside_a_runtime(move |handle| {
-        let pool = pool(&url, handle).within(Duration::from_millis(800));
+        let pool = pool(&url, handle);
         pool.read(|session| session.text("create table t (id int primary key)")).unwrap();
         // The silence begins when all is said but COMMIT, and lasts.
-        let error = pool.write(|session| {
+        let error = pool.within(Duration::from_secs(4)).write(|session| {
             session.run("replace into t values (1)", vec![])?;
             proxy.set(Weather::Silent);
             Ok(())

@@ -1,6 +1,8 @@
 //! Debian's MariaDB, in a folder and on a port of its own, ended by its number. It stands in for MatrixOne where only
 //! the protocol, transactions and locks count.
 
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Once, Weak};
@@ -11,6 +13,7 @@ use memoria::engine::matrixone::settings::Settings;
 use tokio::runtime::Handle;
 
 use crate::matrixone_skipped::MARIA_TESTS;
+use crate::support::eventually;
 
 pub const USER: &str = "tester";
 pub const PASSWORD: &str = "not-in-any-log";
@@ -59,7 +62,6 @@ impl Maria {
     pub fn start(options: &[&str]) -> Option<Self> {
         is_installed().then(|| {
             let dir = tempfile::Builder::new().prefix("maria").tempdir_in("/tmp").unwrap();
-            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let init = dir.path().join("init.sql");
             let grant = format!(
                 "create database if not exists test;\n\
@@ -75,14 +77,22 @@ impl Maria {
                 .unwrap();
             assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
             let options = options.iter().map(|&option| option.to_owned()).collect();
-            let maria = Self { dir, port, server: Mutex::new(None), options };
-            maria.begin();
+            let mut maria = Self { dir, port: 0, server: Mutex::new(None), options };
+            eventually("mariadbd finds a port that nobody else takes meanwhile", || {
+                maria.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+                maria.has_begun()
+            });
             maria
         })
     }
 
-    /// Starts it, again if it was killed, and waits until it answers.
+    /// Starts it again, after it was killed, and waits until it answers.
     pub fn begin(&self) {
+        eventually("mariadbd begins again", || self.has_begun());
+    }
+
+    /// Starts it, and waits until it answers; not so where it ends before, having found its port taken.
+    fn has_begun(&self) -> bool {
         let dir = self.dir.path();
         let log = std::fs::File::create(dir.join("log")).unwrap();
         let server = Command::new(found("mariadbd"))
@@ -108,12 +118,24 @@ impl Maria {
             .spawn()
             .unwrap();
         *self.server.lock().unwrap() = Some(server);
-        let deadline = std::time::Instant::now() + Duration::from_secs(60);
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let said = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
-            assert!(std::time::Instant::now() < deadline, "mariadbd does not listen:\n{}", said());
+        let said = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
+        let has_ended = || self.server.lock().unwrap().as_mut().is_none_or(|it| it.try_wait().unwrap().is_some());
+        eventually("mariadbd answers or ends", || {
             std::thread::sleep(Duration::from_millis(50));
-        }
+            self.greets() || has_ended()
+        });
+        assert!(!has_ended() || said().contains("in use"), "mariadbd does not begin:\n{}", said());
+        !has_ended()
+    }
+
+    /// Whether it is a server of this protocol who listens there: its first packet begins with 10.
+    fn greets(&self) -> bool {
+        let mut first = [0; 5];
+        let heard = TcpStream::connect(("127.0.0.1", self.port)).and_then(|mut stream| {
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.read_exact(&mut first)
+        });
+        heard.is_ok() && first[4] == 10
     }
 
     /// kill -9.

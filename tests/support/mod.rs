@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use memoria::wire::limits::START_WITHIN;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -46,13 +47,26 @@ impl Drop for Done<'_> {
     }
 }
 
-/// Waits until it holds, at most 20 seconds.
+/// No statement about speed, since a machine may be busy: it rules out that somebody waited for a daemon, or for ever.
+pub const AT_ONCE: Duration = Duration::from_secs(START_WITHIN.as_secs() - 1);
+
+/// Waits until it holds: two minutes at most, which are for machines that are slow and busy with something else.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !holds() {
         assert!(Instant::now() < deadline, "never came true: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// A program of a few lines. Another process writes it: what this one has open for writing is for a moment open in
+/// whatever another test starts just then, and nobody can run a file that is open for writing.
+pub fn script(path: &Path, text: &str) {
+    let mut writer = Command::new("/bin/sh");
+    writer.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
+    let mut writer = writer.spawn().unwrap();
+    writer.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(writer.wait().unwrap().success());
 }
 
 pub struct Home {
@@ -173,6 +187,15 @@ impl Home {
         }
     }
 
+    /// Vectors follow what is stored. Who is asked before is found by words, and who else is beside it may differ: where
+    /// that matters, this comes first.
+    pub fn await_vectors(&self) {
+        eventually("every memory has its vector", || {
+            let embedding = &self.json(&["status"])["embedding"];
+            embedding["serving"].is_string() && embedding["pending"] == 0
+        });
+    }
+
     pub fn await_no_daemon(&self) {
         eventually("no daemon is left", || self.daemons().is_empty());
     }
@@ -189,6 +212,15 @@ impl Drop for Home {
 
 pub fn signal(pid: u32, signal: Signal) {
     let _ = kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal);
+}
+
+/// Whether a process is there, with what it has open. One that has ended is not, though nobody asks how it did; its
+/// first thread may have ended before the others.
+pub fn is_alive(pid: u32) -> bool {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let Ok(stat) = std::fs::read_to_string(process.join("stat")) else { return false };
+    let has_ended = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['Z', 'X']));
+    !has_ended || std::fs::read_dir(process.join("task")).is_ok_and(|threads| threads.count() > 1)
 }
 
 /// An agent: a real `memoria mcp` with a hand on its input and output.

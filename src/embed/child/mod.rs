@@ -25,7 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 const START_MAX: Duration = Duration::from_secs(120);
 /// For one text of 512 pieces through a large model on a busy machine.
 const TEXT_MAX: Duration = Duration::from_secs(30);
-/// Before the next start after a failure; twice as long after each further one.
+/// Before the next start after the first failure.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// For ending by itself, once its input has ended.
@@ -39,7 +39,7 @@ const WORDS_BYTES_MAX: usize = 300;
 pub struct Worker {
     program: PathBuf,
     start: Start,
-    /// Of waits: shorter in tests alone.
+    /// Of waits: another in tests alone.
     patience: Patience,
     state: Mutex<State>,
 }
@@ -50,11 +50,13 @@ pub struct Patience {
     pub start: Duration,
     /// For each text of a request.
     pub text: Duration,
+    /// Before the next start after a failure; twice as long after each further one.
+    pub pause: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { start: START_MAX, text: TEXT_MAX }
+        Self { start: START_MAX, text: TEXT_MAX, pause: PAUSE }
     }
 }
 
@@ -98,7 +100,7 @@ impl Worker {
                 state.process = None;
                 state.failures += 1;
                 state.why.clone_from(&error.message);
-                let pause = PAUSE * 2u32.saturating_pow((state.failures - 1).min(12));
+                let pause = self.patience.pause * 2u32.saturating_pow((state.failures - 1).min(12));
                 state.rests_until = Some(Instant::now() + pause.min(PAUSE_MAX));
             }
             _ => {}
