@@ -14,7 +14,9 @@ use crate::error::{Error, Result};
 use crate::model::OpId;
 use crate::paths::Paths;
 use crate::wire::hello::{Build, Hello, Role, greet};
-use crate::wire::limits::{DRAIN_WATCHDOG, OPEN_WITHIN, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, START_WITHIN};
+use crate::wire::limits::{
+    ATTEMPTS_MAX, DRAIN_WATCHDOG, OPEN_WITHIN, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, START_WITHIN,
+};
 use crate::wire::message::{Ask, ClientKind, Envelope, Open, Opened, Request, StopReason, ToClient, ToDaemon};
 use crate::wire::{codec, frame, socket};
 
@@ -79,7 +81,8 @@ pub async fn connect(paths: &Paths, open: &Open) -> Result<Option<Connection>> {
     }
 }
 
-/// A session with the daemon, which is started when there is none, or replaced when it is older than this program.
+/// A session with the daemon, which is started when there is none, or replaced when it is older than this program. One
+/// that is killed while it starts is started again.
 ///
 /// # Errors
 /// Why no daemon could be reached or started, in a sentence for the person who waits.
@@ -88,6 +91,7 @@ pub async fn connect_or_start(paths: &Paths, open: &Open) -> Result<Connection> 
     let mut pause = PAUSE_MIN;
     let mut start_lock = None;
     let mut may_replace = true;
+    let mut deaths = 0;
     loop {
         match probe(paths, open).await {
             Probe::Ready(connection) if may_replace && is_outdated(connection.daemon.build) => {
@@ -111,6 +115,12 @@ pub async fn connect_or_start(paths: &Paths, open: &Open) -> Result<Connection> 
                 Started::Ready => continue,
                 // The one before is still being torn down, or somebody else's start was faster.
                 Started::LockHeld => {}
+                Started::Died(why) => {
+                    deaths += 1;
+                    if deaths >= ATTEMPTS_MAX {
+                        return Err(why);
+                    }
+                }
             },
         }
         if Instant::now() >= deadline {

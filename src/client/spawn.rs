@@ -29,6 +29,8 @@ pub enum Started {
     Ready,
     /// Another daemon holds the lock, perhaps in its last milliseconds.
     LockHeld,
+    /// It ended before it was ready, without a reason of its own: killed, most likely.
+    Died(Error),
 }
 
 /// Starts a daemon of this user and waits until it listens, at most until the deadline.
@@ -86,7 +88,7 @@ pub fn child(home: &Path, settings: &[(String, String)]) -> Result<Child> {
     let why = match first_line(&mut child).map(|line| heard(&line, &shown)) {
         Ok(Ok(Started::Ready)) => return Ok(child),
         Ok(Ok(Started::LockHeld)) => Error::unavailable(format!("another daemon serves {} already", home.display())),
-        Ok(Err(error)) => error,
+        Ok(Ok(Started::Died(error)) | Err(error)) => error,
         Err(e) => Error::io(format_args!("hear from {shown}"), &e),
     };
     // It may have ended by itself.
@@ -114,10 +116,11 @@ fn heard(line: &str, shown: &str) -> Result<Started> {
     match (word, rest.split_once(' ')) {
         ("ready", _) => Ok(Started::Ready),
         ("failed", Some(("lock-held", _))) => Ok(Started::LockHeld),
+        ("failed", Some(("died", reason))) => Ok(Started::Died(Error::unavailable(reason))),
         ("failed", Some((_, reason))) => Err(Error::unavailable(format!("the daemon could not start: {reason}"))),
-        _ => Err(Error::unavailable(format!(
-            "the daemon ended before it was ready and gave no reason: run `{shown} --foreground` to see it fail"
-        ))),
+        _ => Ok(Started::Died(Error::unavailable(format!(
+            "the daemon died before it was ready and gave no reason: run `{shown} --foreground` to see it fail"
+        )))),
     }
 }
 

@@ -10,6 +10,9 @@ use crate::wire::hello::Build;
 pub enum Failure {
     /// Another daemon serves this data folder.
     LockHeld(String),
+    /// It ended before it was ready, without a word: killed, most likely. Its parent says so, where it has one.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Died(String),
     /// Anything else.
     Other(Error),
 }
@@ -24,7 +27,7 @@ impl Failure {
     /// For a person.
     pub fn sentence(&self) -> &str {
         match self {
-            Self::LockHeld(sentence) => sentence,
+            Self::LockHeld(sentence) | Self::Died(sentence) => sentence,
             Self::Other(error) => &error.message,
         }
     }
@@ -53,6 +56,7 @@ impl Announce {
     pub fn failed(self, why: &Failure) {
         let kind = match why {
             Failure::LockHeld(_) => "lock-held",
+            Failure::Died(_) => "died",
             Failure::Other(_) => "other",
         };
         self.say(&format!("failed {kind} {}", why.sentence().replace(char::is_control, " ")));

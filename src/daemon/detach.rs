@@ -67,7 +67,7 @@ fn pass_on(announce: Announce, line: &str) -> ExitCode {
     };
     eprintln!("memoriad: {failure}");
     match line {
-        "" => announce.failed(&Failure::Other(Error::unavailable(failure))),
+        "" => announce.failed(&Failure::Died(failure.to_owned())),
         line => announce.say(line),
     }
     ExitCode::FAILURE

@@ -193,9 +193,7 @@ fn import_through(home: &Home, memories: u32, mut interrupt: impl FnMut(&mut std
 fn an_import_goes_on_through_the_daemons_death() {
     let home = Home::new();
     import_through(&home, 40_000, |importer| {
-        for births in 1..=2 {
-            // One that is only being started is not what is to die here: whoever waits for it is told that it did.
-            eventually("a daemon listens", || home.births() >= births || importer.try_wait().unwrap().is_some());
+        for _ in 0..2 {
             std::thread::sleep(std::time::Duration::from_millis(300));
             if importer.try_wait().unwrap().is_none() {
                 home.kill_9();

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use memoria::wire::limits::ATTEMPTS_MAX;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{AT_ONCE, Agent, Home, eventually, signal, stored};
+use crate::support::{AT_ONCE, Agent, Home, eventually, script, signal, stored};
 
 /// Nobody in particular, who owns nothing.
 const OTHER_UID: &str = "65534";
@@ -105,6 +106,27 @@ fn an_idle_daemon_that_nobody_asked_for_goes_and_a_started_one_stays() {
     assert!(named.try_wait().unwrap().is_none());
     named.kill().unwrap();
     named.wait().unwrap();
+}
+
+/// What an agent is told by a shim whose daemon is killed so many times before it is ready, and how often it is started.
+fn asked_through_deaths(deaths: usize) -> (serde_json::Value, usize) {
+    let home = Home::new();
+    let [memoria, memoriad] = public_programs(&home);
+    let (starts, real) = (home.path().join("starts"), env!("CARGO_BIN_EXE_memoriad"));
+    let count = format!("echo >> {0}; [ $(wc -l < {0}) -le {deaths} ]", starts.display());
+    script(Path::new(&memoriad), &format!("#!/bin/sh\n{count} && kill -9 $$\nexec {real} \"$@\"\n"));
+    let mut shim = Agent::of(Command::new(memoria).env("MEMORIA_HOME", home.path()).current_dir(home.path()));
+    let answer = shim.ask("ping", json!({}));
+    (answer, std::fs::read_to_string(starts).unwrap().lines().count())
+}
+
+#[test]
+fn a_daemon_that_is_killed_while_it_starts_is_started_again_and_at_last_reported() {
+    let (answer, starts) = asked_through_deaths(2);
+    assert!(answer["result"].is_object() && starts == 3, "after {starts} starts: {answer}");
+    let (answer, starts) = asked_through_deaths(1_000);
+    let why = answer["error"]["message"].as_str().unwrap_or_else(|| panic!("{answer}"));
+    assert!(why.contains("died before it was ready") && starts == usize::from(ATTEMPTS_MAX), "{starts} starts: {why}");
 }
 
 #[test]
