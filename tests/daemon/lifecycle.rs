@@ -108,7 +108,7 @@ fn an_idle_daemon_that_nobody_asked_for_goes_and_a_started_one_stays() {
     named.wait().unwrap();
 }
 
-/// What an agent is told by a shim whose daemon is killed so many times before it is ready, and how often it is started.
+/// What an agent is told by a shim whose daemon is killed so many times before it is ready, and how often one starts.
 fn asked_through_deaths(deaths: usize) -> (serde_json::Value, usize) {
     let home = Home::new();
     let [memoria, memoriad] = public_programs(&home);

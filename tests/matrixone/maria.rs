@@ -69,7 +69,9 @@ impl Maria {
                  grant all on *.* to '{USER}'@'%';\n"
             );
             std::fs::write(&init, grant).unwrap();
+            std::fs::create_dir(dir.path().join("tmp")).unwrap();
             let made = Command::new(found("mariadb-install-db"))
+                .env("TMPDIR", dir.path().join("tmp"))
                 .arg("--no-defaults")
                 .arg(format!("--datadir={}", data(dir.path())))
                 .args(["--auth-root-authentication-method=normal", "--skip-test-db", &user_option()])
@@ -96,6 +98,8 @@ impl Maria {
         let dir = self.dir.path();
         let log = std::fs::File::create(dir.join("log")).unwrap();
         let server = Command::new(found("mariadbd"))
+            // A server that begins takes the temporary tables away that it finds, those of others as well.
+            .env("TMPDIR", dir.join("tmp"))
             .arg("--no-defaults")
             .arg(format!("--datadir={}", data(dir)))
             .arg(format!("--port={}", self.port))

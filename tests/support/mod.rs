@@ -187,8 +187,8 @@ impl Home {
         }
     }
 
-    /// Vectors follow what is stored. Who is asked before is found by words, and who else is beside it may differ: where
-    /// that matters, this comes first.
+    /// Vectors follow what is stored. What is asked for before is found by words, and who is beside it may differ:
+    /// where that matters, this comes first.
     pub fn await_vectors(&self) {
         eventually("every memory has its vector", || {
             let embedding = &self.json(&["status"])["embedding"];
