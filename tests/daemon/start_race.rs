@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use memoria::wire::limits::START_WITHIN;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -17,6 +18,8 @@ enum Before {
     JustKilled,
 }
 
+/// What an agent does that was told that nobody answered in time.
+const ASKED_AGAIN_MAX: usize = 10;
 const ALL: [Before; 4] = [Before::Nothing, Before::StaleSocket, Before::StaleLockFile, Before::JustKilled];
 
 fn prepare(home: &Home, before: Before) {
@@ -43,14 +46,22 @@ fn prepare(home: &Home, before: Before) {
 fn race(home: &Home, shims: usize, round: usize) -> Duration {
     let before = ALL[round % ALL.len()];
     prepare(home, before);
-    let births = home.births();
+    let (births, impatient) = (home.births(), format!("{} seconds", START_WITHIN.as_secs()));
     let begun = Instant::now();
     let mut agents: Vec<Agent> = (0..shims).map(|_| Agent::new(home)).collect();
     for agent in &mut agents {
         agent.begin("ping", json!({}));
     }
     for agent in &mut agents {
-        let answer = agent.hear().expect("every shim is answered");
+        let mut answer = agent.hear().expect("every shim is answered");
+        // A machine that is busy with two hundred programs may keep one for longer than it is patient.
+        for _ in 0..ASKED_AGAIN_MAX {
+            if !answer["error"]["message"].as_str().is_some_and(|why| why.contains(&impatient)) {
+                break;
+            }
+            agent.begin("ping", json!({}));
+            answer = agent.hear().expect("every shim is answered");
+        }
         assert!(answer["result"].is_object(), "round {round}, {before:?}: {answer}");
     }
     let slowest = begun.elapsed();
