@@ -18,7 +18,7 @@ fn machine(system: System) -> Machine {
         System::MacOs => home.join("Library/Application Support"),
         System::Windows => home.join("AppData/Roaming"),
     };
-    Machine { home, config, system, path: vec![], memoria: PathBuf::from("/opt/memoria/bin/memoria") }
+    Machine { home, config, system, path: vec![], moved: vec![], memoria: PathBuf::from("/opt/memoria/bin/memoria") }
 }
 
 fn golden(agent: &Agent, case: &str) -> PathBuf {
@@ -378,11 +378,38 @@ fn an_agent_is_found_by_its_program_or_by_what_it_left() {
         std::fs::write(home.join("bin").join(program), "").unwrap();
     }
     assert_eq!(found(), ["claude-code", "codex", "goose"]);
-    for folder in [".cursor", ".kiro", ".gemini", ".cline", ".roo", ".junie", ".codeium/windsurf"] {
+    let zed = ".var/app/dev.zed.Zed/config/zed";
+    for folder in [".cursor", ".kiro", ".gemini", ".cline", ".roo", ".junie", ".codeium/windsurf", zed] {
         std::fs::create_dir_all(home.join(folder)).unwrap();
     }
-    for folder in ["Code", "Claude", "zed", "opencode"] {
+    for folder in ["Code", "Code - Insiders", "Claude", "zed", "opencode"] {
         std::fs::create_dir_all(home.join(".config").join(folder)).unwrap();
     }
     assert_eq!(found().len(), ALL.len(), "{:?}", found());
+}
+
+#[test]
+fn settings_that_were_moved_by_the_environment_are_found_there() {
+    let here = machine(System::Linux);
+    for (name, variable, usual) in [
+        ("claude-code", "CLAUDE_CONFIG_DIR", [".claude.json", ".claude"].as_slice()),
+        ("codex", "CODEX_HOME", &[".codex"]),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("elsewhere");
+        let there = Machine { moved: vec![(variable, folder.clone())], ..here.clone() };
+        let agent = ALL.iter().find(|agent| agent.name == name).unwrap();
+        assert!(!(agent.is_installed)(&there));
+        std::fs::create_dir(&folder).unwrap();
+        assert!((agent.is_installed)(&there), "{name} is in {variable}");
+        let (moved, plain) = ((agent.plan)(&there, &Reach::User), (agent.plan)(&here, &Reach::User));
+        assert_eq!(moved.len(), plain.len());
+        for (moved, plain) in moved.iter().zip(&plain) {
+            assert!(moved.file.starts_with(&folder), "{name} writes {}", moved.file.display());
+            let plain = plain.file.strip_prefix(&here.home).unwrap();
+            assert!(usual.iter().any(|usual| plain.starts_with(usual)), "{name} writes {}", plain.display());
+        }
+        let project = Reach::Project("/home/ann/shop".into());
+        assert_eq!((agent.plan)(&there, &project), (agent.plan)(&here, &project), "a project's files stay in it");
+    }
 }

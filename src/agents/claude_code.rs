@@ -1,7 +1,11 @@
 //! Claude Code. Servers of the user are in `~/.claude.json`, those of a project in `.mcp.json`; rules are files of
 //! their own in `.claude/rules`; hooks and permissions of the user are in `~/.claude/settings.json`. All of these are
 //! strict JSON: the client leaves a file with a comment aside. Its own `claude mcp add --scope user` writes the same
-//! entry; the file is edited so that nothing depends on `claude` in `PATH`.
+//! entry; the file is edited so that nothing depends on `claude` in `PATH`. Where `CLAUDE_CONFIG_DIR` is set, that
+//! folder stands for `~/.claude`, and holds `.claude.json` too
+//! (https://code.claude.com/docs/en/claude-directory, and what the client's own `mcp add` does).
+
+use std::path::{Path, PathBuf};
 
 use super::ours;
 use super::{Agent, Dialect, Machine, Reach, Source, Step, Tried};
@@ -14,13 +18,20 @@ pub const AGENT: Agent = Agent {
         read: "2026-11-23",
         tried: Tried::Client("@anthropic-ai/claude-code 2.1.197"),
     },
-    is_installed: |machine| machine.has_program("claude") || machine.home.join(".claude").is_dir(),
+    is_installed: |machine| machine.has_program("claude") || folder(machine).is_dir(),
     plan,
 };
 
+/// The variable that puts the user's settings elsewhere.
+pub(super) const FOLDER: &str = "CLAUDE_CONFIG_DIR";
+
+fn folder(machine: &Machine) -> PathBuf {
+    machine.moved_to(FOLDER).map_or_else(|| machine.home.join(".claude"), Path::to_owned)
+}
+
 fn plan(machine: &Machine, reach: &Reach) -> Vec<Step> {
     let (servers, folder) = match reach {
-        Reach::User => (machine.home.join(".claude.json"), machine.home.join(".claude")),
+        Reach::User => (machine.moved_to(FOLDER).unwrap_or(&machine.home).join(".claude.json"), folder(machine)),
         Reach::Project(project) => (project.join(".mcp.json"), project.join(".claude")),
     };
     let entry = ours::stdio(machine, reach);

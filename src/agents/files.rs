@@ -37,7 +37,8 @@ pub fn real(path: &Path) -> Result<PathBuf> {
 pub fn read(path: &Path) -> Result<Option<String>> {
     let failed = |e: &std::io::Error| Error::io(format_args!("read {}", path.display()), e);
     match fs::metadata(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        // A folder above may be a file by now.
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
         Err(e) => return Err(failed(&e)),
         Ok(seen) if !seen.is_file() => return Err(Error::invalid("it is no file")),
         Ok(seen) if seen.len() > BYTES_MAX => return Err(Error::too_large("it is larger than any settings file")),
@@ -91,6 +92,17 @@ pub fn replace(path: &Path, before: Option<&str>, after: &str) -> Result<()> {
 pub fn remove(path: &Path, before: Option<&str>) -> Result<()> {
     check(path, before)?;
     fs::remove_file(path).map_err(|e| Error::io(format_args!("remove {}", path.display()), &e))
+}
+
+/// Whoever made a file read-only wants it as it is; writing would not notice, since it puts another file in its place.
+///
+/// # Errors
+/// `Denied` where nobody may write the file.
+pub fn check_writable(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(seen) if seen.permissions().readonly() => Err(Error::denied("it is read-only: make it writable first")),
+        _ => Ok(()),
+    }
 }
 
 fn check(path: &Path, before: Option<&str>) -> Result<()> {

@@ -1,5 +1,6 @@
 //! What was added where, and what stood there before: one file in the state folder, with a copy of every file that was
 //! touched beside it. It is written before the file that it tells of, so that whatever ends us, nothing is forgotten.
+//! Of the copies stay those that taking back needs, and the newest hundred for people.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -11,9 +12,15 @@ use super::edit::{Edit, Past};
 use super::files;
 use crate::error::{Error, Result};
 
+/// Copies that are kept for people to look at, besides those that are needed.
+const COPIES_MAX: usize = 100;
+
 /// Everything that is set up on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
+    /// Where the home folder was when this was written, links followed: it may be moved.
+    #[serde(default)]
+    pub home: Option<PathBuf>,
     pub files: Vec<Entry>,
     /// Whether the service at login was put there by `memoria init`.
     #[serde(default)]
@@ -42,6 +49,26 @@ pub struct Entry {
 pub struct Owned {
     pub agent: String,
     pub edit: Edit,
+}
+
+/// What is known of a file before anything of ours was in it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    /// There was none.
+    Absent,
+    Text(String),
+    /// The copy is gone: somebody cleared the folder.
+    Lost,
+}
+
+impl Written {
+    pub fn past(&self) -> Past<'_> {
+        match self {
+            Self::Absent => Past::Absent,
+            Self::Text(text) => Past::Text(text),
+            Self::Lost => Past::Unknown,
+        }
+    }
 }
 
 /// The record, and where it is kept. With the lock held, there is one `init` or `uninstall` at a time.
@@ -82,6 +109,27 @@ impl Record {
     pub fn entry(&self, file: &Path) -> Option<&Entry> {
         self.files.iter().find(|entry| entry.file == file)
     }
+
+    /// The same, for a home folder that is in another place now. One that is still where it was has not been moved.
+    fn in_home(mut self, home: &Path) -> Self {
+        let home = fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
+        if let Some(old) = self.home.replace(home.clone())
+            && old != home
+            && !old.exists()
+        {
+            let moved = |path: &mut PathBuf| {
+                if let Ok(rest) = path.strip_prefix(&old) {
+                    *path = home.join(rest);
+                }
+            };
+            for entry in &mut self.files {
+                moved(&mut entry.file);
+                entry.project.iter_mut().for_each(moved);
+                entry.folders.iter_mut().for_each(moved);
+            }
+        }
+        self
+    }
 }
 
 impl Ledger {
@@ -89,8 +137,8 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Record::read`].
-    pub fn look(folder: &Path) -> Result<Self> {
-        let record = Record::read(folder)?;
+    pub fn look(folder: &Path, home: &Path) -> Result<Self> {
+        let record = Record::read(folder)?.in_home(home);
         Ok(Self { folder: folder.to_owned(), stamp: String::new(), record, _lock: None })
     }
 
@@ -98,7 +146,7 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Record::read`]; whatever making a folder gives.
-    pub fn open(folder: &Path, stamp: &str) -> Result<Self> {
+    pub fn open(folder: &Path, home: &Path, stamp: &str) -> Result<Self> {
         let failed = |e: std::io::Error| Error::io(format_args!("use {}", folder.display()), &e);
         fs::create_dir_all(folder.join("copies")).map_err(failed)?;
         let lock =
@@ -107,7 +155,7 @@ impl Ledger {
         Ok(Self {
             folder: folder.to_owned(),
             stamp: stamp.to_owned(),
-            record: Record::read(folder)?,
+            record: Record::read(folder)?.in_home(home),
             _lock: Some(lock),
         })
     }
@@ -135,20 +183,37 @@ impl Ledger {
         Ok(name)
     }
 
+    /// Removes the oldest copies beyond the newest hundred, but none that taking something back needs.
+    ///
+    /// # Errors
+    /// Whatever listing or removing gives; the next run tries again.
+    pub fn prune(&self) -> Result<()> {
+        let folder = self.folder.join("copies");
+        let failed = |e: std::io::Error| Error::io(format_args!("clear old copies out of {}", folder.display()), &e);
+        let entries = fs::read_dir(&folder).map_err(failed)?;
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let mut names = names.collect::<std::io::Result<Vec<String>>>().map_err(failed)?;
+        // A name opens with its time.
+        names.sort_unstable();
+        let is_needed = |name: &String| self.record.files.iter().any(|entry| entry.before.as_ref() == Some(name));
+        let old = names.len().saturating_sub(COPIES_MAX);
+        for name in names[..old].iter().filter(|name| !is_needed(name)) {
+            fs::remove_file(folder.join(name)).map_err(failed)?;
+        }
+        Ok(())
+    }
+
     pub fn copy(&self, name: &str) -> PathBuf {
         self.folder.join("copies").join(name)
     }
 
-    /// The file without anything of ours, as text; `None`: there was none.
+    /// The file without anything of ours.
     ///
     /// # Errors
-    /// `Corrupt` where the copy is gone.
-    pub fn before(&self, entry: &Entry) -> Result<Option<String>> {
-        let Some(name) = &entry.before else { return Ok(None) };
-        match files::read(&self.copy(name))? {
-            Some(text) => Ok(Some(text)),
-            None => Err(Error::corrupt(format!("the copy {} is gone", self.copy(name).display()))),
-        }
+    /// Whatever reading the copy gives.
+    pub fn before(&self, entry: &Entry) -> Result<Written> {
+        let Some(name) = &entry.before else { return Ok(Written::Absent) };
+        Ok(files::read(&self.copy(name))?.map_or(Written::Lost, Written::Text))
     }
 }
 
@@ -156,9 +221,7 @@ impl Ledger {
 ///
 /// # Errors
 /// As [`Edit::remove`].
-pub fn without(text: &str, edits: &[&Edit], before: Option<&str>) -> Result<Option<String>> {
-    // After this the file is what it was, or what a person made of it since.
-    let past = before.map_or(Past::Absent, Past::Text);
+pub fn without(text: &str, edits: &[&Edit], past: Past<'_>) -> Result<Option<String>> {
     edits.iter().rev().try_fold(Some(text.to_owned()), |left, edit| match left {
         Some(left) => edit.remove(&left, past),
         None => Ok(None),

@@ -34,8 +34,10 @@ pub const ALL: &[Agent] = &[
     codex::AGENT,
     gemini::AGENT,
     vscode::AGENT,
+    vscode::INSIDERS,
     windsurf::AGENT,
     zed::AGENT,
+    zed::FLATPAK,
     cline::AGENT,
     roo::AGENT,
     opencode::AGENT,
@@ -43,6 +45,15 @@ pub const ALL: &[Agent] = &[
     junie::AGENT,
     claude_desktop::AGENT,
 ];
+
+/// This user's.
+///
+/// # Errors
+/// `Invalid` where there is none.
+pub fn home() -> crate::error::Result<PathBuf> {
+    let home = std::env::home_dir().filter(|home| home.is_absolute());
+    home.ok_or_else(|| crate::error::Error::invalid("there is no home folder: set HOME"))
+}
 
 /// The agent of this name.
 pub fn find(name: &str) -> Option<&'static Agent> {
@@ -65,6 +76,8 @@ pub struct Machine {
     pub system: System,
     /// The folders of `PATH`.
     pub path: Vec<PathBuf>,
+    /// Where this user has put the settings of an agent, by the name of the variable that says so.
+    pub moved: Vec<(&'static str, PathBuf)>,
     /// The absolute path of `memoria`.
     pub memoria: PathBuf,
 }
@@ -146,8 +159,7 @@ impl Machine {
     /// # Errors
     /// `Invalid` where there is no home folder.
     pub fn here(memoria: PathBuf) -> crate::error::Result<Self> {
-        let home = std::env::home_dir().filter(|home| home.is_absolute());
-        let home = home.ok_or_else(|| crate::error::Error::invalid("there is no home folder: set HOME"))?;
+        let home = home()?;
         let system = match std::env::consts::OS {
             "windows" => System::Windows,
             "macos" => System::MacOs,
@@ -161,7 +173,17 @@ impl Machine {
         };
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
-        Ok(Self { home, config, system, path, memoria })
+        let moved = |name: &'static str| {
+            let folder = std::env::var_os(name).filter(|folder| !folder.is_empty())?;
+            Some((name, std::path::absolute(folder).ok()?))
+        };
+        let moved = [claude_code::FOLDER, codex::FOLDER].into_iter().filter_map(moved).collect();
+        Ok(Self { home, config, system, path, moved, memoria })
+    }
+
+    /// The folder that this variable names, if it is set.
+    fn moved_to(&self, variable: &str) -> Option<&Path> {
+        self.moved.iter().find(|(name, _)| *name == variable).map(|(_, folder)| folder.as_path())
     }
 
     /// Whether a program of this name (without `.exe`) is in `PATH`.

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::edit::Edit;
-use super::ledger::{Entry, Ledger, Owned, hash, without};
+use super::edit::{Edit, Past};
+use super::ledger::{Entry, Ledger, Owned, Written, hash, without};
 use super::{Purpose, Reach, Step, files};
 use crate::error::{Error, Result};
 
@@ -76,7 +76,7 @@ pub fn prepare(ledger: &Ledger, reach: &Reach, steps: &[(&str, Step)]) -> Work {
         }
     }
     for group in groups {
-        match group.change(ledger, reach) {
+        match group.change(ledger, reach).and_then(|change| change.map(Change::permitted).transpose()) {
             Ok(Some(change)) => work.changes.push(change),
             Ok(None) => work.unchanged.push(group.file.to_owned()),
             Err(error) => work.refused.push(Refused { file: group.file.to_owned(), agents: group.agents(), error }),
@@ -111,7 +111,7 @@ impl Group<'_> {
         let base = self.base(ledger, entry, before.as_deref())?;
         let stale: Vec<&Edit> = stale.iter().map(|owned| &owned.edit).collect();
         let clean = match &before {
-            Some(text) => without(text, &stale, base.as_deref())?,
+            Some(text) => without(text, &stale, Past::of(base.as_deref()))?,
             None => None,
         };
         let after = wanted.iter().try_fold(clean, |text, owned| owned.edit.apply(text.as_deref()).map(Some))?;
@@ -170,12 +170,14 @@ impl Group<'_> {
 }
 
 fn base_of(ledger: &Ledger, entry: &Entry, now: &str) -> Result<Option<String>> {
-    let written = ledger.before(entry)?;
-    if hash(now) == entry.after || written.as_deref() == Some(now) {
-        return Ok(written);
-    }
+    let is_as_left = hash(now) == entry.after;
+    let written = match ledger.before(entry)? {
+        Written::Absent if is_as_left => return Ok(None),
+        Written::Text(text) if is_as_left || text == now => return Ok(Some(text)),
+        written => written,
+    };
     let edits: Vec<_> = entry.owned.iter().map(|owned| &owned.edit).collect();
-    without(now, &edits, written.as_deref())
+    without(now, &edits, written.past())
 }
 
 /// What taking back what was set up for these agents would change; `None`: for all, and of every reach.
@@ -190,7 +192,7 @@ pub fn take_back(ledger: &Ledger, agents: Option<&[&str]>, reach: Option<&Reach>
         }
         let mut agents: Vec<String> = gone.iter().map(|owned| owned.agent.clone()).collect();
         agents.dedup();
-        match change_back(ledger, entry, &gone, &kept) {
+        match change_back(ledger, entry, &gone, &kept).and_then(Change::permitted) {
             Ok(change) => work.changes.push(Change { agents, ..change }),
             Err(error) => work.refused.push(Refused { file: entry.file.clone(), agents, error }),
         }
@@ -219,7 +221,7 @@ fn change_back(ledger: &Ledger, entry: &Entry, gone: &[&Owned], kept: &[&Owned])
     }
     let is_shared = |owned: &&&Owned| kept.iter().any(|other| other.edit == owned.edit);
     let edits: Vec<_> = gone.iter().filter(|owned| !is_shared(owned)).map(|owned| &owned.edit).collect();
-    change.after = without(now, &edits, change.base.as_deref())?;
+    change.after = without(now, &edits, Past::of(change.base.as_deref()))?;
     let owned = kept.iter().map(|owned| (*owned).clone()).collect();
     let after = hash(change.after.as_deref().unwrap_or_default());
     change.entry = Some(Entry { owned, after, before: None, ..entry.clone() });
@@ -227,6 +229,13 @@ fn change_back(ledger: &Ledger, entry: &Entry, gone: &[&Owned], kept: &[&Owned])
 }
 
 impl Change {
+    fn permitted(self) -> Result<Self> {
+        if self.is_visible() {
+            files::check_writable(&self.real)?;
+        }
+        Ok(self)
+    }
+
     /// Whether the file's bytes change; if not, only the ledger does.
     pub fn is_visible(&self) -> bool {
         self.before != self.after
@@ -273,7 +282,7 @@ impl Change {
     fn copy_of_base(&self, ledger: &Ledger) -> Result<Option<String>> {
         let Some(base) = &self.base else { return Ok(None) };
         if let Some(entry) = ledger.record.entry(&self.real)
-            && ledger.before(entry).is_ok_and(|old| old.as_ref() == Some(base))
+            && ledger.before(entry).is_ok_and(|old| old.past() == Past::Text(base))
         {
             return Ok(entry.before.clone());
         }

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::agents;
 use crate::agents::ledger::Ledger;
 use crate::agents::setup::{Change, Refused, Work};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::model::text::visible;
 
-use super::terminal::{Out, Paint, Style, one_line};
+use super::terminal::{Out, Paint, Style, one_line, width};
 use super::words::{Fate, fates};
 
 /// Lines around a change.
@@ -43,6 +44,8 @@ pub fn carry_out(work: Work, ledger: &mut Ledger) -> Outcome {
             Err(error) => outcome.refused.push(Refused { file: change.file, agents: change.agents, error }),
         }
     }
+    // A copy too many harms nobody, and the next run tries again.
+    let _ = ledger.prune();
     outcome
 }
 
@@ -69,7 +72,12 @@ pub fn is_person(command: &str, out: &Out, is_decided: bool) -> Result<bool> {
 /// Waits for whoever else is at it.
 pub fn ledger(folder: &Path) -> Result<Ledger> {
     // Names of files on every system: no colons.
-    Ledger::open(folder, &clock::rfc3339(clock::now()).replace(':', "-"))
+    Ledger::open(folder, &agents::home()?, &clock::rfc3339(clock::now()).replace(':', "-"))
+}
+
+/// Only to look.
+pub fn look(folder: &Path) -> Result<Ledger> {
+    Ledger::look(folder, &agents::home()?)
 }
 
 impl Outcome {
@@ -94,14 +102,26 @@ impl Outcome {
         };
         let rows: Vec<_> = self.done.iter().map(row).collect();
         let columns = [("", Paint::Green), ("FILE", Paint::Plain), ("WHAT", Paint::Plain), ("FOR", Paint::Dim)];
-        let table = if rows.is_empty() { String::new() } else { style.table(&columns, &rows) };
+        let widest = |column: usize| rows.iter().map(|row| width(&row[column])).max().unwrap_or_default() + 2;
+        let table = match style.columns {
+            _ if rows.is_empty() => String::new(),
+            // A table whose rows do not fit is read by nobody.
+            Some(room) if (0..columns.len()).map(widest).sum::<usize>() > room + 2 => {
+                let two = |row: &Vec<String>| {
+                    let fate = style.paint(Paint::Green, &format!("{:7}", row[0]));
+                    format!("{fate}  {}\n{}", row[1], style.block(&format!("{}, for {}", row[2], row[3]), 9))
+                };
+                rows.iter().map(two).collect()
+            }
+            _ => style.table(&columns, &rows),
+        };
         table + &self.refusals(style)
     }
 
     pub fn refusals(&self, style: &Style) -> String {
         let one = |refused: &Refused| {
             let said = format!("Left alone: {}: {}", shown(&refused.file), refused.error.message);
-            format!("{}\n", style.paint(Paint::Red, &one_line(&said)))
+            style.paint(Paint::Red, &style.block(&one_line(&said), 0))
         };
         self.refused.iter().map(one).collect()
     }

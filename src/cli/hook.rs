@@ -67,7 +67,7 @@ pub fn run(typed: &[OsString]) -> ExitCode {
         Err(error) => Some(format!("cannot begin: {error}")),
     };
     if let Some(why) = why {
-        note::append(&shown, &why);
+        note::append(note::Level::Warn, &shown, &why);
     }
     // The other thread may still wait for something; it must not keep the process.
     std::process::exit(0)
@@ -80,7 +80,12 @@ fn answer(words: &[String], begun: Instant) -> Result<()> {
     let open = introduced(&payload);
     let paths = Paths::from_env()?;
     ask::block_on(async {
-        let Some(mut daemon) = reach(&paths, &open, event, begun).await? else { return Ok(()) };
+        let Some(mut daemon) = reach(&paths, &open, event, begun).await? else {
+            if is_worth_a_daemon(event) {
+                note::append(note::Level::Info, &words.join(" "), "no daemon ran; one is being started");
+            }
+            return Ok(());
+        };
         let agent = brief.agent.clone().filter(|_| event == Event::SessionStart);
         let heard =
             Brief { checked: Checked::Heard, agent, conversation: brief.conversation.clone(), ..Brief::default() };
@@ -153,20 +158,21 @@ fn introduced(payload: &Payload) -> Open {
     }
 }
 
+const fn is_worth_a_daemon(event: Event) -> bool {
+    matches!(event, Event::SessionStart | Event::Prompt)
+}
+
 /// The daemon that runs. Where there is none, a session's beginning starts one and waits as long as it may: what it
 /// brings is worth that once. A prompt only starts one, for the next prompt.
 async fn reach(paths: &Paths, open: &Open, event: Event, begun: Instant) -> Result<Option<Running>> {
     let mut running = Running::connect(paths, open).await?;
-    if running.is_some() || !matches!(event, Event::SessionStart | Event::Prompt) {
+    if running.is_some() || !is_worth_a_daemon(event) {
         return Ok(running);
     }
     spawn::detached()?;
     while event == Event::SessionStart && running.is_none() && begun.elapsed() < WITHIN {
         tokio::time::sleep(LOOK_AGAIN).await;
         running = Running::connect(paths, open).await?;
-    }
-    if running.is_none() {
-        return Err(Error::unavailable("no daemon ran; one is being started"));
     }
     Ok(running)
 }

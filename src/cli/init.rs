@@ -15,7 +15,7 @@ use super::edits::{self, Outcome};
 use super::exit::Exit;
 use super::model;
 use super::service::{self, Installed};
-use super::terminal::{Out, Paint, Style, agreed, bytes};
+use super::terminal::{Out, Paint, Style, agreed, bytes, plural};
 
 /// Set up the agents on this machine: server, rule, hooks
 #[derive(clap::Args)]
@@ -76,6 +76,8 @@ struct Told {
     idle: Vec<&'static Agent>,
     reach: Reach,
     is_dry: bool,
+    /// The list of changes was shown, and agreed to.
+    is_listed: bool,
     outcome: Outcome,
     added: Added,
 }
@@ -91,10 +93,10 @@ pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
     let steps: Vec<(&str, Step)> =
         agents.iter().flat_map(|agent| plan(agent).into_iter().map(|step| (agent.name, step))).collect();
     let folder = paths.agents_folder();
-    let mut told =
-        Told { agents, idle, reach, is_dry: args.dry_run, outcome: Outcome::default(), added: Added::default() };
+    let (outcome, added) = (Outcome::default(), Added::default());
+    let mut told = Told { agents, idle, reach, is_dry: args.dry_run, is_listed: is_person, outcome, added };
     if is_person || args.dry_run {
-        told.outcome = edits::planned(setup::prepare(&Ledger::look(&folder)?, &told.reach, &steps));
+        told.outcome = edits::planned(setup::prepare(&edits::look(&folder)?, &told.reach, &steps));
         if args.dry_run {
             return told.dry(out);
         }
@@ -102,20 +104,23 @@ pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
             return Err(Error::cancelled("nothing was changed"));
         }
     }
-    let extras = if is_person { ask_extras(&paths)? } else { wanted(args, &paths)? };
+    let extras = if is_person { ask_extras(&paths, out)? } else { wanted(args, &paths)? };
     paths.prepare()?;
     let mut ledger = edits::ledger(&folder)?;
     // Anew, now that nobody else is at it.
     let work = setup::prepare(&ledger, &told.reach, &steps);
-    let outcome = edits::carry_out(work, &mut ledger);
-    let mut added = Added { service: add_service(&extras, &mut ledger).await?, model: None };
+    told.outcome = edits::carry_out(work, &mut ledger);
+    told.added.service = add_service(&extras, &mut ledger).await?;
     // A download takes its time, and holds nobody else up.
     drop(ledger);
-    if let Some(name) = extras.model {
-        added.model = Some((name, model::install(name, &paths, out).await));
+    if !out.json {
+        // Whoever ends the download knows by then what is done.
+        out.print(&told.files_text(&out.style))?;
     }
-    let told = Told { outcome, added, ..told };
-    out.answer(|| told.as_json(), |style| told.as_text(style))?;
+    if let Some(name) = extras.model {
+        told.added.model = Some((name, model::install(name, &paths, out).await));
+    }
+    out.answer(|| told.as_json(), |style| told.end_text(style))?;
     Ok(told.exit())
 }
 
@@ -190,15 +195,25 @@ fn is_agreed(outcome: &Outcome, out: &Out) -> Result<bool> {
         match ask("Write this? [Y, n, d shows the exact change]")?.as_str() {
             "" | "y" | "yes" => return Ok(true),
             "d" | "diff" => out.print(&outcome.diff(&out.style))?,
-            _ => return Ok(false),
+            "n" | "no" => return Ok(false),
+            _ => out.print("Say y, n or d.\n")?,
         }
     }
 }
 
 /// The service at login and a better model, where they are to be had and are not there yet.
-fn ask_extras(paths: &Paths) -> Result<Extras> {
-    let is_open = service::is_possible() && matches!(service::installed()?, Installed::Absent);
-    let service = is_open && agreed("Start Memoria at login, so that the first question is as fast as the others?")?;
+fn ask_extras(paths: &Paths, out: &Out) -> Result<Extras> {
+    let service = match (service::installed()?, service::possible()) {
+        (Installed::Absent, Ok(())) => {
+            agreed("Start Memoria at login, so that the first question is as fast as the others?")?
+        }
+        (Installed::Absent, Err(error)) => {
+            let said = format!("It cannot be started at login: {}. Agents start it when they need it.", error.message);
+            out.print(&out.style.dim(&out.style.block(&said, 0)))?;
+            false
+        }
+        _ => false,
+    };
     let model = match model::better(paths)? {
         Some((name, size)) => {
             let question =
@@ -257,13 +272,22 @@ impl Told {
         fields
     }
 
-    fn as_text(&self, style: &Style) -> String {
+    /// What became of the files and the service.
+    fn files_text(&self, style: &Style) -> String {
         let titles = |agents: &[&Agent]| agents.iter().map(|agent| agent.title).collect::<Vec<_>>().join(", ");
-        let red = |said: &str| format!("{}\n", style.paint(Paint::Red, said));
-        let is_still = self.outcome.done.is_empty() && self.outcome.refused.is_empty() && !self.agents.is_empty();
-        let mut text = self.outcome.list(style);
-        if is_still {
-            text += &format!("{}: set up already, nothing changed.\n", titles(&self.agents));
+        let (done, refused) = (self.outcome.done.len(), !self.outcome.refused.is_empty());
+        let mut text = match (done, refused) {
+            (0, false) if self.agents.is_empty() => String::new(),
+            (0, false) => format!("{}: set up already, nothing changed.\n", titles(&self.agents)),
+            (0, true) if self.outcome.unchanged.is_empty() => self.outcome.refusals(style),
+            (0, true) => format!("{}Everything else is set up already.\n", self.outcome.refusals(style)),
+            (done, _) if self.is_listed => {
+                format!("Wrote {}.\n{}", plural(done as u64, "file", "files"), self.outcome.refusals(style))
+            }
+            _ => self.outcome.list(style),
+        };
+        if refused {
+            text += "Mend what was left alone, then run `memoria init` again.\n";
         }
         if !self.idle.is_empty() {
             let which = if self.reach.project().is_some() { "one project" } else { "every project" };
@@ -274,12 +298,21 @@ impl Told {
         }
         match &self.added.service {
             Some(Ok(files)) => text += &format!("Starts at login: {}\n", files.join(", ")),
-            Some(Err(error)) => text += &red(&error.message),
+            Some(Err(error)) => text += &style.paint(Paint::Red, &style.block(&error.message, 0)),
             None => {}
         }
+        text
+    }
+
+    /// What became of the model, and what to do now.
+    fn end_text(&self, style: &Style) -> String {
+        let mut text = String::new();
         match &self.added.model {
             Some((name, Ok(()))) => text += &format!("Installed {name}.\n"),
-            Some((name, Err(error))) => text += &red(&format!("{name} was not installed: {}", error.message)),
+            Some((name, Err(error))) => {
+                let said = format!("{name} was not installed: {}", error.message);
+                text += &style.paint(Paint::Red, &style.block(&said, 0));
+            }
             None => {}
         }
         if self.outcome.done.is_empty() {

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::agents::ledger::{Ledger, Record};
+use crate::agents::ledger::Record;
 use crate::agents::ours::{RULE, refreshed};
 use crate::agents::{Purpose, Reach, Step, setup};
 use crate::error::Result;
@@ -46,7 +46,7 @@ pub fn run(args: &Args, out: &Out) -> Result<Exit> {
 }
 
 fn show(paths: &Paths, out: &Out) -> Result<Exit> {
-    let ledger = Ledger::look(&paths.agents_folder())?;
+    let ledger = edits::look(&paths.agents_folder())?;
     let work = setup::prepare(&ledger, &Reach::User, &rules(&ledger.record));
     let old: Vec<_> = work.changes.iter().filter(|change| change.is_visible()).map(|change| &change.file).collect();
     out.answer(
@@ -61,7 +61,11 @@ fn show(paths: &Paths, out: &Out) -> Result<Exit> {
                 let line = format!("{}: an older text; `memoria rules refresh` mends it\n", shown(file));
                 style.paint(Paint::Yellow, &line)
             });
-            format!("{RULE}\n{}", current.chain(old).collect::<String>())
+            let files: String = current.chain(old).collect();
+            match files.as_str() {
+                "" => RULE.to_owned(),
+                files => format!("{RULE}\n{}{files}", style.dim("`memoria init` wrote it into\n")),
+            }
         },
     )?;
     Ok(Exit::Ok)
@@ -70,7 +74,7 @@ fn show(paths: &Paths, out: &Out) -> Result<Exit> {
 fn refresh(paths: &Paths, is_dry: bool, out: &Out) -> Result<Exit> {
     let folder = paths.agents_folder();
     let outcome = if is_dry {
-        let ledger = Ledger::look(&folder)?;
+        let ledger = edits::look(&folder)?;
         edits::planned(setup::prepare(&ledger, &Reach::User, &rules(&ledger.record)))
     } else {
         paths.prepare()?;

@@ -18,7 +18,7 @@ use super::exit::Exit;
 use super::init::{self, Scope};
 use super::service;
 use super::stop::stop;
-use super::terminal::{Out, Paint, Style, agreed};
+use super::terminal::{Out, Paint, Style, agreed, plural};
 
 /// Take back what `memoria init` added
 #[derive(clap::Args)]
@@ -61,7 +61,7 @@ pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
     let is_everything = names.is_none() && reach.is_none();
     let folder = paths.agents_folder();
     if is_person || args.dry_run {
-        let ledger = Ledger::look(&folder)?;
+        let ledger = edits::look(&folder)?;
         let outcome = edits::planned(setup::take_back(&ledger, names, reach.as_ref()));
         if args.dry_run {
             return dry(&outcome, out);
@@ -89,7 +89,7 @@ pub async fn run(args: &Args, out: &Out) -> Result<Exit> {
     let (outcome, service) = outcome;
     let memories = if deletes { Some(delete(&paths).await) } else { None };
     let gone = Gone { service, memories };
-    out.answer(|| as_json(&outcome, &gone, false), |style| as_text(&outcome, &gone, &paths, style))?;
+    out.answer(|| as_json(&outcome, &gone, false), |style| as_text(&outcome, is_person, &gone, &paths, style))?;
     let is_whole = outcome.refused.is_empty()
         && gone.service.is_none_or(|done| done.is_ok())
         && gone.memories.is_none_or(|done| done.is_ok());
@@ -141,7 +141,8 @@ async fn delete(paths: &Paths) -> Result<String> {
         gone.map_err(failed)?;
     }
     let shared = if is_shared { " Those in MatrixOne stay: they are shared." } else { "" };
-    Ok(format!("Deleted the memories in {}.{shared}", edits::shown(&paths.data_dir)))
+    let shown = edits::shown(&paths.data_dir);
+    Ok(format!("Deleted the memories in {shown}.{shared} An agent that still runs begins a new, empty memory: end it."))
 }
 
 fn dry(outcome: &Outcome, out: &Out) -> Result<Exit> {
@@ -170,8 +171,17 @@ fn as_json(outcome: &Outcome, gone: &Gone, is_dry: bool) -> Value {
     fields
 }
 
-fn as_text(outcome: &Outcome, gone: &Gone, paths: &Paths, style: &Style) -> String {
-    let mut text = outcome.list(style);
+fn as_text(outcome: &Outcome, is_listed: bool, gone: &Gone, paths: &Paths, style: &Style) -> String {
+    let mut text = match outcome.done.len() {
+        0 => outcome.refusals(style),
+        done if is_listed => {
+            format!("Took back {}.\n{}", plural(done as u64, "file", "files"), outcome.refusals(style))
+        }
+        _ => outcome.list(style),
+    };
+    if !outcome.refused.is_empty() {
+        text += "Mend what was left alone, then run `memoria uninstall` again.\n";
+    }
     if outcome.done.is_empty() && outcome.refused.is_empty() {
         text += "No agent's file holds anything that `memoria init` added.\n";
     }

@@ -30,7 +30,10 @@ impl Person {
         let mut command = self.home.memoria();
         // No program of this machine is to be found, and no folder of its user.
         let bin = self.dir().join("bin");
-        command.env("HOME", self.dir()).env("PATH", bin).env_remove("XDG_CONFIG_HOME").args(words);
+        command.env("HOME", self.dir()).env("PATH", bin).args(words);
+        for moved in ["XDG_CONFIG_HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME"] {
+            command.env_remove(moved);
+        }
         command
     }
 

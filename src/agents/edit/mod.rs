@@ -46,6 +46,13 @@ pub enum Past<'a> {
     Unknown,
 }
 
+impl<'a> Past<'a> {
+    /// What a file without anything of ours is; `None`: there is none.
+    pub fn of(before: Option<&'a str>) -> Self {
+        before.map_or(Self::Absent, Self::Text)
+    }
+}
+
 impl Edit {
     /// Whether both change the same place of a file: the later one then takes the place of the earlier one.
     pub fn is_at_place_of(&self, other: &Self) -> bool {

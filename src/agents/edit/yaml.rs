@@ -10,6 +10,7 @@ use tree::{Entry, Form, Tree, parse, unquoted};
 /// Sets what stands at the path: `ours` are the lines of that mapping. Keys beside ours stay.
 pub fn set(text: &str, path: &[String], ours: &str) -> Result<String> {
     let tree = parse(text)?;
+    refuse_anchors(text, &tree, path)?;
     let Some(place) = tree.find(text, path)? else { return insert(text, &tree, path, ours) };
     let wanted = parse(ours)?;
     match tree.children(Some(place)).next() {
@@ -133,6 +134,20 @@ fn insert(text: &str, tree: &Tree, path: &[String], ours: &str) -> Result<String
         };
     }
     Ok(text.to_owned())
+}
+
+/// What has an anchor may be meant in other places of the file as well, and would change there too; a tag says what it
+/// must be.
+fn refuse_anchors(text: &str, tree: &Tree, path: &[String]) -> Result<()> {
+    for depth in 1..=path.len() {
+        let Some(place) = tree.find(text, &path[..depth])? else { break };
+        let entry = &tree.entries[place];
+        if text[entry.value.start..].starts_with(['&', '!']) {
+            let key = &path[depth - 1];
+            return Err(refusal(text, entry.line, format_args!("`{key}` has an anchor or a tag: do it by hand")));
+        }
+    }
+    Ok(())
 }
 
 fn no_mapping(text: &str, child: &Entry) -> Error {

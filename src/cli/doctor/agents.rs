@@ -4,6 +4,7 @@
 use crate::agents::{ALL, Agent, Machine, Purpose, Reach, Step};
 use crate::engine::matrixone::doctor::Finding;
 
+use super::super::edits::shown;
 use super::super::service::installed_as;
 
 pub struct Seen {
@@ -74,7 +75,7 @@ fn judged(agent: &Agent, stands: &[(Purpose, Stand)]) -> Finding {
 }
 
 fn stand(step: &Step) -> Stand {
-    let shown = step.file.display();
+    let shown = shown(&step.file);
     let text = match std::fs::read_to_string(&step.file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Stand::Missing,
@@ -102,6 +103,7 @@ mod tests {
             config: home.join(".config"),
             system: System::Linux,
             path: Vec::new(),
+            moved: Vec::new(),
             memoria: "/opt/memoria".into(),
         }
     }

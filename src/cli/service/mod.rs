@@ -218,8 +218,8 @@ pub(super) async fn take_away() -> Result<Vec<String>> {
 }
 
 /// Whether something here starts programs at login.
-pub(super) fn is_possible() -> bool {
-    Manager::here().check().is_ok()
+pub(super) fn possible() -> Result<()> {
+    Manager::here().check()
 }
 
 async fn place(manager: Manager, site: &Site) -> Result<InPlace> {

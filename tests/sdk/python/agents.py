@@ -4,7 +4,6 @@ command that it names is run as that client would, and `uninstall` gives every b
 MEMORIA_BIN=path/to/memoria python agents.py       (memoriad stands beside it; the packages are in requirements.txt)
 """
 
-import asyncio
 import json
 import os
 import shutil
@@ -12,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-import traceback
 
 import json5
+import report
 import yaml
 from mcp import Client, StdioServerParameters
 from mcp.types import Implementation
@@ -29,8 +28,10 @@ SERVERS = {
     "codex": ("mcp_servers", tomllib.loads),
     "gemini": ("mcpServers", json5.loads),
     "vscode": ("servers", json5.loads),
+    "vscode-insiders": ("servers", json5.loads),
     "windsurf": ("mcpServers", json5.loads),
     "zed": ("context_servers", json5.loads),
+    "zed-flatpak": ("context_servers", json5.loads),
     "cline": ("mcpServers", json.loads),
     "roo": ("mcpServers", json.loads),
     "opencode": ("mcp", json5.loads),
@@ -97,42 +98,33 @@ async def round_trip(home, words, agent):
         return tools
 
 
-async def check(agent, case, scope):
+async def check(agent, case, scope, ran):
     key, parse = SERVERS[agent]
     with Home(agent, case) as home:
         before = home.files()
         changes = home.run("init", "--agent", agent, "--scope", scope, "--yes")["changes"]
         after = home.files()
         assert {change["file"] for change in changes} == {name for name in after if after[name] != before.get(name)}
-        servers = [change["file"] for change in changes if "server" in change["purposes"]]
-        for file in servers:
+        for file in [change["file"] for change in changes if "server" in change["purposes"]]:
             value = parse(after[file].decode("utf-8-sig"))
             words = command_line(value[key]["memoria"])
             assert words == [BIN if scope == "user" else "memoria", "mcp"], words
             await round_trip(home, words, agent)
+            ran.append(file)
         again = home.run("init", "--agent", agent, "--scope", scope, "--yes")
         assert again["changes"] == [] and home.files() == after, again
         home.run("uninstall", "--agent", agent, "--yes")
         assert home.files() == before, "uninstall leaves something, or takes too much"
-        return len(servers)
 
 
-async def check_all():
+def main():
     """Each agent with nothing there and with files of a user's; those that know projects, in a project."""
-    failed, servers = 0, 0
     runs = [(agent, case, "user") for agent in SERVERS for case in ("absent", "commented", "unusual")]
     runs += [(agent, "project", "project") for agent in SERVERS if os.listdir(os.path.join(GOLDEN, agent)).count("project")]
-    for agent, case, scope in runs:
-        try:
-            servers += await asyncio.wait_for(check(agent, case, scope), 120)
-            print(f"ok      {agent}, {case}", flush=True)
-        except BaseException:
-            failed += 1
-            print(f"FAILED  {agent}, {case}", flush=True)
-            traceback.print_exc()
-    print(f"{servers} servers' entries were run")
-    print(f"{len(runs) - failed} passed, {failed} failed")
-    return failed == 0 and servers >= 3 * len(SERVERS)
+    servers = []
+    is_good = report.run([(f"{agent}, {case}", check(agent, case, scope, servers)) for agent, case, scope in runs])
+    print(f"{len(servers)} servers' entries were run")
+    sys.exit(0 if is_good and len(servers) >= 3 * len(SERVERS) else 1)
 
 
-sys.exit(0 if asyncio.run(check_all()) else 1)
+main()

@@ -10,11 +10,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import traceback
 import warnings
 
 import jsonschema
 import mcp.client.session
+import report
 from mcp import Client, StdioServerParameters
 from mcp.types import Implementation
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
@@ -342,17 +342,7 @@ def main():
     checks = [(f"version {v}", check_version(v)) for v in (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)]
     checks += [("auto", check_auto()), ("resources and prompts", check_attached()), ("errors", check_errors()), ("concurrency", check_concurrency()), ("kill", check_kill())]
     checks += [("versions", check_versions()), ("full profile", check_full_profile()), ("secrets", check_secrets())]
-    failed = 0
-    for name, check in checks:
-        try:
-            asyncio.run(asyncio.wait_for(check, 120))
-            print(f"ok      {name}", flush=True)
-        except BaseException:
-            failed += 1
-            print(f"FAILED  {name}", flush=True)
-            traceback.print_exc()
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    sys.exit(0 if report.run(checks) else 1)
 
 
 main()

@@ -127,7 +127,14 @@ impl Scanner<'_> {
                 [b'/', b'/' | b'*', ..] if self.dialect == Dialect::Plain => {
                     return Err(self.refuse("a comment, which the agent that reads this file would not take"));
                 }
-                [b'/', b'/', ..] => self.at += rest.find('\n').unwrap_or(rest.len()),
+                [b'/', b'/', ..] => {
+                    let line = &rest[..rest.find('\n').unwrap_or(rest.len())];
+                    if line.trim_end_matches('\r').contains('\r') {
+                        // To clients the comment ends here; to whoever sees one line it does not.
+                        return Err(self.refuse("a line that ends as on an old Mac (CR alone)"));
+                    }
+                    self.at += line.len();
+                }
                 [b'/', b'*', ..] => match rest[2..].find("*/") {
                     Some(len) => self.at += len + 4,
                     None => return Err(self.refuse("a comment that never ends")),

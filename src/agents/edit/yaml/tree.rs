@@ -64,6 +64,14 @@ impl Tree {
 pub fn parse(text: &str) -> Result<Tree> {
     let mut reader = Reader { text, at: 0, tree: Tree::default(), open: Vec::new() };
     let mut has_started = false;
+    // YAML knows more ends of lines than are looked for here.
+    let is_odd = |(at, c): &(usize, char)| match c {
+        '\r' => !text[at + 1..].starts_with('\n'),
+        c => matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}'),
+    };
+    if let Some((at, _)) = text.char_indices().find(is_odd) {
+        return Err(refusal(text, at, "a line that ends in none of the usual ways (LF, CRLF)"));
+    }
     while reader.at < text.len() {
         let line = reader.line();
         let bare = line.trim_start_matches(' ');
@@ -128,6 +136,9 @@ impl Reader<'_> {
                 return Err(self.refuse("a key of more than one word's kind (`?`) cannot be read here"));
             }
             return match key(self.text, from, line + self.line().len()) {
+                Some((key, _)) if key.contains('\\') && rest.starts_with('"') => {
+                    Err(self.refuse("a key with escapes that cannot be read here"))
+                }
                 Some((key, behind)) => {
                     self.place(Form::Member, Some(key), column, line)?;
                     self.value(behind, column)
