@@ -1,8 +1,8 @@
 //! Visual Studio Code with Copilot: servers in the profile's `mcp.json` or a project's `.vscode/mcp.json`, under
-//! `servers`; the rule as an instructions file, which the stable build and Insiders share. Insiders keeps its profile in
-//! a folder of its own (https://code.visualstudio.com/docs/configure/settings#_settings-file-locations). Its hooks are a
-//! preview that reads Claude Code's files, so none are written here. Profiles beside the default one, portable
-//! installations and VSCodium keep their own folders and are not looked for.
+//! `servers`; the rule as an instructions file, which the stable build and Insiders share. Insiders keeps its profile
+//! in a folder of its own beside the other. Its hooks are a preview that reads Claude Code's files, so none are written
+//! here. Profiles beside the default one, portable installations and VSCodium keep their own folders and are not looked
+//! for.
 
 use std::path::PathBuf;
 

@@ -186,7 +186,9 @@ proptest! {
     }
 
     #[test]
-    fn a_client_that_writes_its_file_anew_loses_nothing(edit in json_edits(), before in jsonc(), is_wide in any::<bool>()) {
+    fn a_client_that_writes_its_file_anew_loses_nothing(
+        edit in json_edits(), before in jsonc(), is_wide in any::<bool>()
+    ) {
         let root = read_json(&before);
         if !fits_json(&edit, &root) {
             return Ok(());

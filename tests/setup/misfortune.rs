@@ -1,5 +1,5 @@
-//! What may come between: death at any moment, others at the same time, a home or a project that is gone, files that were
-//! deleted, locked or copied away.
+//! What may come between: death at any moment, others at the same time, a home or a project that is gone, files that
+//! were deleted or locked, copies that were cleared.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
