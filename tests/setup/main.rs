@@ -44,12 +44,7 @@ impl Place {
     }
 
     fn ledger(&self) -> Ledger {
-        self.ledger_of("2026-11-23")
-    }
-
-    /// Of a run at this time.
-    fn ledger_of(&self, stamp: &str) -> Ledger {
-        Ledger::open(&self.folder(), &self.home(), stamp).unwrap()
+        Ledger::open(&self.folder(), &self.home(), "2026-11-23").unwrap()
     }
 
     /// Every file of the home, with its bytes.
