@@ -158,7 +158,9 @@ fn no_mapping(text: &str, child: &Entry) -> Error {
 fn fill(text: &str, tree: &Tree, place: usize, lines: &str) -> Result<String> {
     let entry = &tree.entries[place];
     let value = &text[entry.value.clone()];
-    if !matches!(value, "" | "{}" | "null" | "~") {
+    // A plain text goes on over the lines below it.
+    let has_more = text[entry.value.end..entry.end].lines().skip(1).any(|line| !line.trim().is_empty());
+    if has_more || !matches!(value, "" | "{}" | "null" | "~") {
         let key = entry.key.as_deref().unwrap_or_default();
         return Err(refusal(
             text,

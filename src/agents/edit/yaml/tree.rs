@@ -139,6 +139,9 @@ impl Reader<'_> {
                 Some((key, _)) if key.contains('\\') && rest.starts_with('"') => {
                     Err(self.refuse("a key with escapes that cannot be read here"))
                 }
+                Some(_) if rest.starts_with(['!', '&', '*']) => {
+                    Err(self.refuse("a tag, an anchor or an alias where a key is expected"))
+                }
                 Some((key, behind)) => {
                     self.place(Form::Member, Some(key), column, line)?;
                     self.value(behind, column)
