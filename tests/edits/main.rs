@@ -100,6 +100,9 @@ impl<T: PartialEq + Debug> Judge<T> {
             at if at >= before.len() - tail.min(before.len()) => at + after.len() - before.len(),
             _ => return Ok(()),
         };
+        if there > 0 && after.as_bytes()[there - 1] != b'\n' {
+            return Ok(());
+        }
         let with = |text: &str, at: usize| format!("{}{line}{}", &text[..at], &text[at..]);
         let (theirs, both) = (with(before, at), with(&after, there));
         // A line may mean something else inside of ours than it did before; then it is theirs to mend.
