@@ -1,5 +1,6 @@
 //! Reads the block mappings of a YAML file: which key stands where, and which lines are its. Values are not judged,
-//! only measured (quotes, brackets, block scalars). Whatever it is not sure of it refuses, with the line.
+//! only measured (quotes, brackets, block scalars). Whatever it is not sure of it refuses, with the line. Blanks are
+//! those of ASCII: YAML takes others for text.
 
 use crate::agents::edit::refusal;
 use crate::error::Result;
@@ -75,7 +76,7 @@ pub fn parse(text: &str) -> Result<Tree> {
     while reader.at < text.len() {
         let line = reader.line();
         let bare = line.trim_start_matches(' ');
-        let content = bare.trim_end();
+        let content = bare.trim_ascii_end();
         if content.is_empty() || content.starts_with('#') {
             reader.at += line.len();
         } else if line.starts_with("---") && content == "---" && !has_started {
@@ -119,11 +120,11 @@ impl Reader<'_> {
         let mut from = line + indent;
         loop {
             let rest = &self.text[from..line + self.line().len()];
-            let bare = rest.trim_end();
+            let bare = rest.trim_ascii_end();
             if bare == "-" || bare.starts_with("- ") {
                 let inner = from + 1 + (rest[1..].len() - rest[1..].trim_start_matches(' ').len());
                 self.place(Form::Item, None, column, line)?;
-                let is_bare = self.text[inner..line + self.line().len()].trim().is_empty();
+                let is_bare = self.text[inner..line + self.line().len()].trim_ascii().is_empty();
                 if is_bare || self.text[inner..].starts_with('#') {
                     self.value(inner, column)?;
                     return Ok(());
@@ -193,7 +194,7 @@ impl Reader<'_> {
         let first = start;
         // Anchors and tags stand before a value; alone they say nothing about what follows.
         while self.text[start..line_end].starts_with(['&', '!']) {
-            let word = self.text[start..line_end].find(char::is_whitespace).unwrap_or(line_end - start);
+            let word = self.text[start..line_end].find(|c: char| c.is_ascii_whitespace()).unwrap_or(line_end - start);
             start = (start + word + blanks(start + word)).min(line_end);
         }
         let rest = &self.text[start..line_end];
@@ -206,7 +207,7 @@ impl Reader<'_> {
                     // A line end that we added would become part of the text.
                     return Err(self.refuse("a block of text without a line end, at the end of the file: add one"));
                 }
-                (first..start + rest.trim_end().len(), next)
+                (first..start + rest.trim_ascii_end().len(), next)
             }
             Some('"' | '\'') => self.quoted_or_flow(first, start, quoted_end(self.text, start))?,
             Some('{' | '[') => self.quoted_or_flow(first, start, flow_end(self.text, start))?,
@@ -216,7 +217,8 @@ impl Reader<'_> {
                 if own.contains(": ") || own.ends_with(':') {
                     return Err(self.refuse("a second `: ` in one line: put the value in quotes"));
                 }
-                let next = if own.len() < rest.trim_end().len() { line_end } else { self.plain_end(line_end, indent)? };
+                let next =
+                    if own.len() < rest.trim_ascii_end().len() { line_end } else { self.plain_end(line_end, indent)? };
                 (first..start + own.len(), next)
             }
         };
@@ -241,7 +243,8 @@ impl Reader<'_> {
         };
         let rest = &self.text[end..];
         let rest = &rest[..rest.find('\n').map_or(rest.len(), |at| at + 1)];
-        let is_clean = rest.trim().is_empty() || (rest.trim_start().starts_with('#') && rest.starts_with([' ', '\t']));
+        let is_clean =
+            rest.trim_ascii().is_empty() || (rest.trim_ascii_start().starts_with('#') && rest.starts_with([' ', '\t']));
         if !is_clean {
             return Err(refusal(self.text, end, "something stands behind the end of a value"));
         }
@@ -254,7 +257,7 @@ impl Reader<'_> {
         let mut end = from;
         let mut at = from;
         for line in self.text[from..].split_inclusive('\n') {
-            let is_blank = line.trim().is_empty();
+            let is_blank = line.trim_ascii().is_empty();
             let wide = line.len() - line.trim_start_matches(' ').len();
             if !is_blank && wide <= indent {
                 break;
@@ -272,7 +275,7 @@ impl Reader<'_> {
         let mut end = from;
         let mut at = from;
         for line in self.text[from..].split_inclusive('\n') {
-            let bare = line.trim();
+            let bare = line.trim_ascii();
             let wide = line.len() - line.trim_start_matches(' ').len();
             if !bare.is_empty() && (wide <= indent || bare.starts_with('#')) {
                 break;
@@ -292,14 +295,15 @@ impl Reader<'_> {
 /// Without the comment and the blanks behind it.
 fn plain(rest: &str) -> &str {
     let end = rest.find(" #").or_else(|| rest.find("\t#")).unwrap_or(rest.len());
-    rest[..end].trim_end()
+    rest[..end].trim_ascii_end()
 }
 
 /// A key that stands here, in quotes or not, and the place behind its colon.
 fn key(text: &str, from: usize, line_end: usize) -> Option<(String, usize)> {
     let rest = &text[from..line_end];
-    let is_colon =
-        |at: usize| rest[at..].starts_with(':') && rest[at + 1..].chars().next().is_none_or(char::is_whitespace);
+    let is_colon = |at: usize| {
+        rest[at..].starts_with(':') && rest[at + 1..].chars().next().is_none_or(|c| c.is_ascii_whitespace())
+    };
     if rest.starts_with(['"', '\'']) {
         let end = quoted_end(text, from)?;
         let colon = end + (text[end..].len() - text[end..].trim_start_matches(' ').len());
@@ -311,7 +315,7 @@ fn key(text: &str, from: usize, line_end: usize) -> Option<(String, usize)> {
     }
     let comment = rest.find(" #").unwrap_or(rest.len());
     let colon = rest[..comment].match_indices(':').map(|(at, _)| at).find(|at| is_colon(*at))?;
-    Some((rest[..colon].trim_end().to_owned(), from + colon + 1))
+    Some((rest[..colon].trim_ascii_end().to_owned(), from + colon + 1))
 }
 
 /// Behind the closing quote.
@@ -335,13 +339,13 @@ fn flow_end(text: &str, start: usize) -> Option<usize> {
     let mut at = start;
     while let Some(c) = text[at..].chars().next() {
         let before = text[..at].chars().next_back();
-        let is_first = before.is_none_or(|c| c.is_whitespace() || matches!(c, '[' | '{' | ',' | ':'));
+        let is_first = before.is_none_or(|c| c.is_ascii_whitespace() || matches!(c, '[' | '{' | ',' | ':'));
         match c {
             '"' | '\'' if is_first => {
                 at = quoted_end(text, at)?;
                 continue;
             }
-            '#' if before.is_some_and(char::is_whitespace) => {
+            '#' if before.is_some_and(|c| c.is_ascii_whitespace()) => {
                 at += text[at..].find('\n')?;
                 continue;
             }
