@@ -8,11 +8,11 @@ use memoria::embed::cache::Cache;
 use memoria::embed::models::Models;
 use memoria::engine::embedded::Embedded;
 use memoria::error::ErrorKind;
-use memoria::model::{Filter, Kind, OpId, Page, SessionId, Signal, SubjectId, Time, Trust};
+use memoria::model::{Feedback, Filter, Kind, OpId, Page, SessionId, Signal, SubjectId, Time, Trust};
 use memoria::service::{Caller, Checkouts, Service, Vectors};
 use memoria::wire::message::{
-    ClientKind, Correct, EndSession, Expiry, List, Mark, Marks, Place, Profile, Purge, PurgeTarget, Rate, Rated,
-    Retrieve, Revert, SessionScope, Shaped, Show, Store, Stored, Target, View,
+    ClientKind, Correct, EndSession, Expiry, Import, List, Mark, Marks, Place, Profile, Purge, PurgeTarget, Rate,
+    Rated, Retrieve, Revert, Row, SessionScope, Shaped, Show, Store, Stored, Target, Tiers, View,
 };
 use memoria::{clock, service};
 use tokio::sync::watch;
@@ -102,6 +102,16 @@ fn question(question: &str) -> Retrieve {
     Retrieve { question: question.into(), ..Retrieve::default() }
 }
 
+/// Rows of a file that a person imports.
+fn rows(rows: Vec<Row>) -> Import {
+    let rows = (1..).zip(rows).map(|(line, row)| Row { line, ..row }).collect();
+    Import { file: "facts.jsonl".into(), rows, ..Import::default() }
+}
+
+fn row(text: &str) -> Row {
+    Row { text: text.into(), ..Row::default() }
+}
+
 const PINNED: Marks = Marks { pinned: Some(true), expiry: Expiry::Keep };
 
 #[tokio::test]
@@ -136,6 +146,9 @@ async fn use_refreshes_what_is_left_of_a_confidence_and_the_past_knows_nothing_o
     let past = world.show(&mut agent, &id, Some(&commit)).await;
     assert_eq!(past.confidence.0, 325, "judged at the commit's time, by what was known then");
     assert!(past.feedback.is_none());
+    // At once after it was made, or where the clock went back, it is still a state of its own time.
+    let head = world.store(&mut agent, text("One more")).await.commit.unwrap().to_string();
+    assert!(world.show(&mut agent, &id, Some(&head)).await.feedback.is_none());
 }
 
 #[tokio::test]
@@ -156,6 +169,74 @@ async fn of_two_that_answer_alike_the_useful_one_comes_first_and_explains_itself
     assert!(feedback[0] > 1.0 && feedback[1] < 1.0, "{feedback:?}");
     let nothing = world.answers(&mut agent, question("which colour has the office carpet?")).await;
     assert!(nothing.is_empty(), "what is useful is no answer to everything: {nothing:?}");
+}
+
+#[tokio::test]
+async fn a_correction_answers_what_was_said_against_the_text_before_and_its_undoing_brings_that_back() {
+    let (world, mut agent) = (World::new(), caller("one"));
+    let id = world.store(&mut agent, text("The port is 6433")).await.stored.short_id();
+    world.rate(&mut agent, &id, Signal::Wrong).await;
+    let is_doubted = |shown: &Shaped| shown.feedback.is_doubted(&shown.memory);
+    assert!(is_doubted(&world.show(&mut agent, &id, None).await));
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    let (target, text) = (Target::Id(id.clone()), "The port is 7000".to_owned());
+    let (branch, marks) = (None, Marks::default());
+    let ask = Correct { branch, target, text, reason: None, trust: None, tags: None, marks };
+    let corrected = world.service.correct(&next(&mut agent), ask).await.unwrap();
+    let shown = world.show(&mut agent, &id, None).await;
+    assert!(!is_doubted(&shown) && shown.feedback.wrong == 1, "it is known, and about another text: {shown:?}");
+    let commits = vec![corrected.commit.unwrap().to_string()];
+    let (mode, page) = (memoria::wire::message::Mode::Do, Page::default());
+    let revert = Revert { commits, branch: None, later: Default::default(), mode, page };
+    world.service.revert(&next(&mut agent), revert).await.unwrap();
+    assert!(is_doubted(&world.show(&mut agent, &id, None).await));
+}
+
+#[tokio::test]
+async fn what_a_file_says_for_itself_never_puts_it_before_what_the_user_verified() {
+    let (world, mut person) = (World::new(), Caller { client: ClientKind::Cli, ..caller("cli") });
+    world.store(&mut person, text("The uploader retries five times")).await;
+    let (much, later) = (u32::MAX, clock::now().plus_ms(365 * DAY_MS));
+    let feedback = Feedback { useful: much, useful_at: Some(later), ..Feedback::default() };
+    let boast = Row { trust: Some(Trust::T1), is_pinned: true, feedback, ..row("The downloader retries four times") };
+    let imported = world.service.import(&next(&mut person), rows(vec![boast.clone()])).await.unwrap();
+    assert_eq!((imported.stored, imported.lowered), (1, 1));
+    let ask = || Retrieve { explain: true, ..question("how often are things retried?") };
+    let found = world.service.retrieve(&next(&mut person), ask()).await.unwrap();
+    let texts: Vec<&str> = found.hits.iter().map(|hit| hit.memory.memory.text.as_str()).collect();
+    assert_eq!(texts, ["The uploader retries five times", "The downloader retries four times"]);
+    let boasting = &found.hits[1].memory;
+    assert_eq!((boasting.feedback.useful, boasting.memory.pinned, boasting.memory.trust), (3, false, Trust::T3));
+    assert!(boasting.feedback.useful_at.unwrap() <= clock::now(), "nothing was of use in a time to come");
+    let priors: Vec<f32> = found
+        .hits
+        .iter()
+        .map(|hit| hit.parts.as_ref().map_or(0.0, |parts| parts.trust * parts.age * parts.feedback))
+        .collect();
+    assert!(priors[0] > priors[1], "{priors:?}");
+
+    let again = world.service.import(&next(&mut person), rows(vec![boast.clone()])).await.unwrap();
+    assert_eq!((again.stored, again.existing), (0, 1));
+    let found = world.service.retrieve(&next(&mut person), ask()).await.unwrap();
+    assert_eq!(found.hits[1].memory.feedback.useful, 3, "what comes twice counts once");
+
+    let other = World::new();
+    let vouched = Import { tiers: Tiers::Kept, ..rows(vec![boast]) };
+    assert_eq!(other.service.import(&next(&mut person), vouched).await.unwrap().lowered, 0);
+    let kept = other.listed(&mut person, Filter::default()).await.remove(0);
+    assert_eq!((kept.feedback.useful, kept.memory.pinned, kept.memory.trust), (much, true, Trust::T1));
+}
+
+#[tokio::test]
+async fn what_is_imported_ends_as_what_is_stored_does() {
+    let (world, mut person) = (World::new(), Caller { client: ClientKind::Cli, ..caller("cli") });
+    let working = Row { kind: Some(Kind::Working), ..row("Look at the parser next") };
+    let over = Row { expires_at: Some(Time(5)), ..row("The freeze ends today") };
+    let imported = world.service.import(&next(&mut person), rows(vec![working, over])).await.unwrap();
+    assert_eq!(imported.stored, 1);
+    assert!(imported.refused[0].0 == 2 && imported.refused[0].1.contains("is past"), "{:?}", imported.refused);
+    let stored = world.listed(&mut person, Filter::default()).await.remove(0).memory;
+    assert_eq!(stored.expires_at.unwrap().since(stored.created_at), 7 * DAY_MS, "its session never ends");
 }
 
 #[tokio::test]
@@ -294,6 +375,15 @@ async fn a_profile_is_of_one_subject_with_the_surest_first_and_names_the_others(
     world.mark(&mut agent, &old, PINNED).await;
     assert_eq!(order(&mut agent, None).await.0[0], "Uses vim", "what is pinned comes first");
     assert_eq!(order(&mut agent, Some("ann")).await.0, ["Is allergic to nuts"]);
+}
+
+#[tokio::test]
+async fn a_profile_counts_all_that_there_is() {
+    let (world, mut person) = (World::new(), Caller { client: ClientKind::Cli, ..caller("cli") });
+    let one = |n| Row { kind: Some(Kind::Profile), trust: Some(Trust::T3), ..row(&format!("Likes number {n}")) };
+    world.service.import(&next(&mut person), rows((0..1_100).map(one).collect())).await.unwrap();
+    let profiled = world.service.profile(&next(&mut person), Profile::default()).await.unwrap();
+    assert_eq!((profiled.total, profiled.memories.len()), (1_100, 50));
 }
 
 #[tokio::test]

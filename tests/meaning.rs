@@ -165,14 +165,16 @@ impl Live {
     }
 
     async fn exported(&self, view: View) -> Vec<Memory> {
-        let (mut memories, mut start) = (Vec::new(), Some(0));
-        while let Some(from) = start {
-            let ask = Export { view: view.clone(), place: Place::Everywhere, filter: Filter::default(), start: from };
-            let exported = self.service.export(&caller(), ask).await.unwrap();
+        let (mut memories, place) = (Vec::new(), Place::Everywhere);
+        let mut ask = Export { view, place, ..Export::default() };
+        loop {
+            let exported = self.service.export(&caller(), ask.clone()).await.unwrap();
             memories.extend(exported.memories);
-            start = exported.next;
+            ask.rest = exported.rest;
+            if ask.rest.is_none() {
+                return memories;
+            }
         }
-        memories
     }
 }
 

@@ -256,7 +256,7 @@ async fn every_read_can_look_back() {
         let logged = world.verbs().log(&next(&mut agent), log(view())).await.unwrap();
         assert_eq!(logged.total, 2, "log at {revision}");
         let (place, filter) = (Place::Everywhere, Filter::default());
-        let ask = Export { view: view(), place, filter, start: 0 };
+        let ask = Export { view: view(), place, filter, rest: None };
         let exported = world.verbs().export(&next(&mut agent), ask).await.unwrap();
         let texts: Vec<_> = exported.memories.iter().map(|memory| memory.text.as_str()).collect();
         assert_eq!(texts, old, "export at {revision}");
@@ -445,16 +445,8 @@ async fn what_is_exported_is_imported_as_it_was() {
         };
         world.verbs().store(&next(&mut agent), ask).await.unwrap();
     }
-    let (mut start, mut memories) = (0, Vec::new());
-    loop {
-        let (view, place, filter) = (View::default(), Place::Everywhere, Filter::default());
-        let part = world.verbs().export(&next(&mut agent), Export { view, place, filter, start }).await.unwrap();
-        memories.extend(part.memories);
-        match part.next {
-            Some(next) => start = next,
-            None => break,
-        }
-    }
+    let ask = Export { place: Place::Everywhere, ..Export::default() };
+    let memories = world.verbs().export(&next(&mut agent), ask).await.unwrap().memories;
     let rows = memories.iter().enumerate().map(|(n, memory)| Row {
         line: n as u32 + 1,
         text: memory.text.clone(),

@@ -138,11 +138,11 @@ pub async fn edit(client: &mut Client, branch: &str, changes: u32, memories: u32
 
 /// Ids of so many memories, evenly over the branch.
 async fn spread(client: &mut Client, branch: &str, count: u32, used: &mut HashSet<String>) -> Vec<String> {
-    let (mut ids, mut start) = (Vec::new(), 0);
+    let (mut ids, mut rest) = (Vec::new(), None);
     let (mut seen, mut step) = (0u32, 1);
     loop {
         let view = View { branch: Some(branch.parse().unwrap()), at: None };
-        let ask = Export { view, place: Place::Everywhere, filter: Filter::default(), start };
+        let ask = Export { view, place: Place::Everywhere, filter: Filter::default(), rest };
         let Response::Exported(part) = client.ask(Request::Export(ask)).await.unwrap() else { panic!("no export") };
         step = step.max(part.total / (count + 1)).max(1);
         for memory in part.memories {
@@ -153,9 +153,9 @@ async fn spread(client: &mut Client, branch: &str, count: u32, used: &mut HashSe
             }
             seen += 1;
         }
-        match part.next {
-            Some(next) if ids.len() < count as usize => start = next,
-            _ => return ids,
+        rest = part.rest;
+        if rest.is_none() || ids.len() >= count as usize {
+            return ids;
         }
     }
 }

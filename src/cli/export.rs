@@ -18,6 +18,7 @@ use crate::wire::message::{Export, Exported, Place, Point, Request, Response};
 use super::ask::{client, unexpected};
 use super::bar::Bar;
 use super::exit::Exit;
+use super::json;
 use super::terminal::{Out, plural};
 use super::what::{Where, Which};
 
@@ -64,6 +65,9 @@ struct Line<'a> {
     pinned: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Value>,
+    /// What was said of it by now; not of a past state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feedback: Option<Value>,
     /// For whoever reads the file; an import judges anew.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     flags: Vec<String>,
@@ -96,41 +100,45 @@ pub async fn run(args: Args, out: &Out) -> Result<Exit> {
     let filter = args.which.filter();
     // A file that leaves out other projects would be no copy; --project narrows it.
     let place = args.which.project.unwrap_or(Place::Everywhere);
-    let mut ask = Export { view: args.place.view(), place, filter, start: 0 };
+    let mut ask = Export { view: args.place.view(), place, filter, rest: None };
     let mut to = match &file {
         Some(path) => To::File(Part::begin(Path::new(path))?),
         None => To::Stdout,
     };
     let mut client = client().await?;
     let mut bar = Bar::new("memories", !out.json);
-    let mut written = 0;
+    let (mut written, mut all) = (0, 0);
     let mut lines = Vec::new();
-    let point = loop {
+    let mut begun: Option<Point> = None;
+    loop {
         let Response::Exported(page) = client.ask(Request::Export(ask.clone())).await? else {
             return Err(unexpected());
         };
-        let Exported { point, memories, total, next, flagged } = page;
+        let Exported { point, memories, total, rest, flagged, rated } = page;
         let mut flagged = flagged.into_iter().peekable();
+        let mut rated = rated.into_iter().peekable();
         lines.clear();
         for (place, memory) in (0..).zip(&memories) {
             let flags = flagged.next_if(|(flagged, _)| *flagged == place).map(|(_, flags)| flags).unwrap_or_default();
-            put_line(&Line { flags, ..line(memory) }, &mut lines)?;
+            let feedback = rated.next_if(|(rated, _)| *rated == place).map(|(_, said)| json::feedback(&said));
+            put_line(&Line { flags, feedback, ..line(memory) }, &mut lines)?;
         }
         to.write(&lines, out)?;
         written += memories.len() as u64;
-        bar.show(written, (total > 0).then(|| written as f64 / f64::from(total)));
-        match next.filter(|_| !out.is_closed()) {
-            // Whatever happens meanwhile, the rest is of the same state.
-            Some(next) => (ask.start, ask.view.at) = (next, Some(point.commit.to_string())),
-            None => break point,
+        all = total.max(all);
+        bar.show(written, (all > 0).then(|| written as f64 / f64::from(all)));
+        begun.get_or_insert(point);
+        ask.rest = rest.filter(|_| !out.is_closed());
+        if ask.rest.is_none() {
+            break;
         }
-    };
+    }
     bar.clear();
     match to {
         To::Stdout => {}
         To::File(part) => {
             part.finish()?;
-            report(file.as_deref().unwrap_or_default(), written, &point, out)?;
+            begun.map_or(Ok(()), |point| report(file.as_deref().unwrap_or_default(), written, &point, out))?;
         }
     }
     Ok(Exit::Ok)
@@ -195,6 +203,7 @@ fn line(memory: &Memory) -> Line<'_> {
         pinned: memory.pinned,
         // What is no JSON object cannot have been stored.
         metadata: serde_json::from_str(&memory.metadata).ok(),
+        feedback: None,
         flags: Vec::new(),
     }
 }

@@ -48,13 +48,14 @@ pub fn memory(shaped: &Shaped) -> Map<String, Value> {
 }
 
 pub fn feedback(said: &Feedback) -> Value {
-    let Feedback { useful, irrelevant, outdated, wrong, useful_at } = *said;
+    let Feedback { useful, irrelevant, outdated, wrong, useful_at, doubted_at } = *said;
     json!({
         "useful": useful,
         "irrelevant": irrelevant,
         "outdated": outdated,
         "wrong": wrong,
         "useful_at": useful_at.map(rfc3339),
+        "doubted_at": doubted_at.map(rfc3339),
     })
 }
 

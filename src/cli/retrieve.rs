@@ -120,7 +120,7 @@ fn around(hit: &Hit, style: &Style) -> String {
     if hit.is_shortened {
         lines.push(format!("shortened: `memoria show {}` has all of it", hit.memory.short_id()));
     }
-    if hit.memory.feedback.is_doubted() {
+    if hit.memory.feedback.is_doubted(&hit.memory.memory) {
         lines.push(format!("doubted{}", text::rated(&hit.memory.feedback)));
     }
     if !hit.twins.is_empty() {

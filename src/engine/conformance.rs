@@ -91,6 +91,7 @@ macro_rules! engine_laws {
             an_erased_memory_never_comes_back,
             feedback_is_counted_once_and_makes_no_commit,
             feedback_on_what_is_not_there_takes_its_whole_write_with_it,
+            what_was_said_of_a_memory_comes_with_it_and_counts_where_it_is_written,
             feedback_outlives_a_purge_and_goes_with_an_erasure,
             a_vector_is_found_on_every_branch_that_holds_its_version,
             pending_counts_what_a_branch_holds,

@@ -28,6 +28,9 @@ pub struct Write {
     /// Words on memories, which belong to their ids and to no branch. For one that is not there, or was erased, the
     /// whole write is `NotFound`.
     pub ratings: Vec<Rating>,
+    /// What was said of memories before they come with this write. It counts where the memory is written; of one whose
+    /// equal is there already nothing is taken, so that what comes twice counts once.
+    pub brought: Vec<Rating>,
     /// What becomes of the branch's merge in progress. A commit of that merge ends it by itself.
     pub progress: Progress,
     /// Opaque to the engine: stored with the reply and given back when the operation comes again, so that

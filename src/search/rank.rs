@@ -210,7 +210,7 @@ impl<'a> Judgement<'a> {
             age: around_one(memory.freshness(&candidate.feedback, ask.moment.time()), AGE_REACH),
             place: is_of(memory.project.is_some() && memory.project == ask.project)
                 * is_of(memory.session.is_some() && memory.session == ask.session),
-            feedback: 1.0 + FEEDBACK_REACH * candidate.feedback.balance(),
+            feedback: 1.0 + FEEDBACK_REACH * candidate.feedback.balance(memory),
         }
     }
 

@@ -4,15 +4,16 @@ use super::{Caller, Service};
 use crate::clock;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::model::{Rating, Verb};
+use crate::model::{Feedback, Rating, Verb};
 use crate::wire::message::{Rate, Rated};
 
 impl<E: Engine> Service<E> {
     /// Durable once it returns `Ok`; the same operation again counts once. What was purged can still be rated.
     pub async fn rate(&self, caller: &Caller, ask: Rate) -> Result<Rated> {
         let (id, signal) = (self.engine.find(&ask.id).await?, ask.signal);
-        let mut write = self.write(caller, self.branch(caller, None), Verb::Store, clock::now());
-        write.ratings = vec![Rating { id, signal }];
+        let at = clock::now();
+        let mut write = self.write(caller, self.branch(caller, None), Verb::Store, at);
+        write.ratings = vec![Rating { id, said: Feedback::word(signal, at) }];
         let applied = self.engine.apply(caller.op, write).await?;
         if applied.commit.is_some() {
             return Err(Error::conflict("this operation id belongs to another kind of request"));

@@ -18,7 +18,7 @@ pub(super) struct Memo {
     pub points: Vec<CommitId>,
     /// Lines of an import that were not taken, and why.
     pub refused: Vec<(u32, String)>,
-    /// Rows of an import that are trusted less than they said, and those that have flags.
+    /// Rows of an import that claimed more than a file can vouch for, and those that have flags.
     pub lowered: u32,
     pub flagged: u32,
 }

@@ -160,12 +160,17 @@ impl<E: Engine> Service<E> {
     async fn shape_at(&self, versions: Vec<Version>, moment: Moment) -> Result<Vec<Shaped>> {
         let ids: Vec<MemoryId> = versions.iter().map(|version| version.memory.id).collect();
         let short_lens = self.engine.short_lens(&ids).await?;
-        let feedback = match moment {
-            Moment::Now(_) => self.engine.feedback(&ids).await?,
-            Moment::Past(_) => vec![Feedback::default(); ids.len()],
-        };
+        let feedback = self.said(&ids, moment).await?;
         let each = versions.into_iter().zip(short_lens).zip(feedback);
         Ok(each.map(|((version, short_len), feedback)| shaped(version, short_len, feedback, moment.time())).collect())
+    }
+
+    /// What was said of memories, where that counts.
+    async fn said(&self, ids: &[MemoryId], moment: Moment) -> Result<Vec<Feedback>> {
+        match moment {
+            Moment::Now(_) => self.engine.feedback(ids).await,
+            Moment::Past(_) => Ok(vec![Feedback::default(); ids.len()]),
+        }
     }
 
     /// The live version of a memory named by id or prefix.

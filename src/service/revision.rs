@@ -4,7 +4,7 @@ use super::{Caller, Service};
 use crate::clock;
 use crate::engine::{At, Engine};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Moment, Name, Revision, Time};
+use crate::model::{CommitId, Moment, Name, Revision, Time};
 use crate::wire::message::{Point, View};
 
 /// A commit's prefix, in hex digits.
@@ -26,10 +26,9 @@ impl Seen {
         Self { moment: Moment::Now(at.as_of), at, name: Some(branch) }
     }
 
-    /// What a revision was resolved to at `now`, which is the time of a branch's head.
-    fn of(at: At, name: Option<Name>, now: Time) -> Self {
-        let moment = if at.as_of < now { Moment::Past(at.as_of) } else { Moment::Now(at.as_of) };
-        Self { at, name, moment }
+    /// A state of its own time, even where a clock that went back says that this is still to come.
+    fn past(at: At, name: Option<Name>) -> Self {
+        Self { moment: Moment::Past(at.as_of), at, name }
     }
 
     pub(super) fn point(&self) -> Point {
@@ -64,6 +63,12 @@ impl<E: Engine> Service<E> {
         }
     }
 
+    /// What an earlier look saw, at the moment that it was judged at.
+    pub(super) async fn seen_again(&self, commit: CommitId, moment: Moment) -> Result<Seen> {
+        let at = self.engine.resolve(&Revision::Commit(commit.to_string()), clock::now()).await?;
+        Ok(Seen { at: At { as_of: moment.time(), ..at }, name: None, moment })
+    }
+
     /// The head of a branch, as something that is looked at.
     pub(super) async fn present(&self, branch: &Name) -> Result<Seen> {
         Ok(Seen::head(self.head(branch).await?, branch.clone()))
@@ -75,7 +80,9 @@ impl<E: Engine> Service<E> {
         let (text, now) = (text.trim(), clock::now());
         if let Ok(name) = text.parse::<Name>() {
             match self.engine.resolve(&Revision::Name(name.clone()), now).await {
-                Ok(at) => return Ok(Seen::of(at, Some(name), now)),
+                // A branch is as of now, a snapshot as of its commit.
+                Ok(at) if at.as_of == now => return Ok(Seen::head(at, name)),
+                Ok(at) => return Ok(Seen::past(at, Some(name))),
                 Err(error) if error.kind == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -87,7 +94,7 @@ impl<E: Engine> Service<E> {
         }
         if is_commit(text) {
             let at = self.engine.resolve(&Revision::Commit(text.to_lowercase()), now).await?;
-            return Ok(Seen::of(at, None, now));
+            return Ok(Seen::past(at, None));
         }
         if let Ok(time) = clock::parse_when(text, now) {
             return self.at_time(branch.clone(), time, now).await;
@@ -101,7 +108,7 @@ impl<E: Engine> Service<E> {
 
     async fn at_time(&self, branch: Name, time: Time, now: Time) -> Result<Seen> {
         let at = self.engine.resolve(&Revision::At(branch, time), now).await?;
-        Ok(Seen::of(at, None, now))
+        Ok(Seen::past(at, None))
     }
 }
 

@@ -115,6 +115,7 @@ impl<E: Engine> Service<E> {
             progress: crate::model::Progress::Keep,
             memo: Vec::new(),
             ratings: Vec::new(),
+            brought: Vec::new(),
             acknowledged: Vec::new(),
         }
     }

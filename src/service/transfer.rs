@@ -1,5 +1,6 @@
 //! `import` and `export`: many memories at once, in and out.
 
+use super::mark::marked;
 use super::masking::mask;
 use super::memo::Memo;
 use super::{Caller, Service, checked_filter, checked_tags, checked_text};
@@ -9,11 +10,11 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::guard::flags::flags_of;
 use crate::model::{
-    Applied, Change, Expect, Kind, Masked, Memory, MemoryId, Origin, ProjectId, SessionId, Source, SubjectId, Time,
-    Trust, Verb, Work,
+    Applied, Change, Expect, Kind, Masked, Memory, MemoryId, Origin, ProjectId, Rating, SessionId, Source, SubjectId,
+    Time, Trust, Verb, Work,
 };
 use crate::wire::limits;
-use crate::wire::message::{Export, Exported, Import, Imported, Place, Row, RowStep, Tiers};
+use crate::wire::message::{Expiry, Export, Exported, Import, Imported, Marks, Place, Rest, Row, RowStep, Tiers};
 
 impl<E: Engine> Service<E> {
     /// One batch, one commit. Durable once it returns `Ok`.
@@ -30,6 +31,7 @@ impl<E: Engine> Service<E> {
         let mut write = self.write(caller, branch.clone(), Verb::Import, now);
         write.note = batch.note;
         write.work = Work::Changes(batch.changes);
+        write.brought = batch.brought;
         let Batch { masked, refused, lowered, flagged, .. } = batch;
         write.memo = Memo { branch: branch.to_string(), masked, refused, lowered, flagged, ..Memo::default() }.encode();
         imported(self.engine.apply(caller.op, write).await?, rows)
@@ -37,11 +39,14 @@ impl<E: Engine> Service<E> {
 
     /// Part of a state, from where the last part ended.
     pub async fn export(&self, caller: &Caller, ask: Export) -> Result<Exported> {
-        let seen = self.seen(caller, ask.view).await?;
+        let (seen, start) = match ask.rest {
+            None => (self.seen(caller, ask.view).await?, 0),
+            Some(Rest { commit, moment, start }) => (self.seen_again(commit, moment).await?, start),
+        };
         let filter = checked_filter(caller, ask.place, ask.filter)?;
         let mut limit = limits::EXPORTED_MAX;
         let scan = loop {
-            let scan = self.engine.scan(&seen.at, &filter, ask.start, limit).await?;
+            let scan = self.engine.scan(&seen.at, &filter, start, limit).await?;
             let bytes: usize = scan.versions.iter().map(|one| one.memory.text.len() + one.memory.metadata.len()).sum();
             if bytes <= limits::RESULT_TEXTS_BYTES_MAX || limit == 1 {
                 break scan;
@@ -51,7 +56,10 @@ impl<E: Engine> Service<E> {
         let memories: Vec<Memory> = scan.versions.into_iter().map(|version| version.memory).collect();
         let flags = (0..).zip(&memories).map(|(place, memory)| (place, flags_of(memory)));
         let flagged = flags.filter(|(_, flags)| !flags.is_empty()).collect();
-        Ok(Exported { point: seen.point(), memories, total: scan.total, next: scan.next, flagged })
+        let ids: Vec<MemoryId> = memories.iter().map(|memory| memory.id).collect();
+        let rated = (0..).zip(self.said(&ids, seen.moment).await?).filter(|(_, said)| !said.is_none()).collect();
+        let rest = scan.next.map(|start| Rest { commit: seen.at.commit, moment: seen.moment, start });
+        Ok(Exported { point: seen.point(), memories, total: scan.total, rest, flagged, rated })
     }
 }
 
@@ -77,6 +85,7 @@ fn imported(applied: Applied, rows: u32) -> Result<Imported> {
 struct Batch {
     note: Option<String>,
     changes: Vec<Change>,
+    brought: Vec<Rating>,
     masked: Vec<Masked>,
     refused: Vec<(u32, String)>,
     lowered: u32,
@@ -93,7 +102,9 @@ fn read_all(caller: &Caller, ask: Import, policy: Secrets, now: Time) -> Result<
     };
     for mut row in ask.rows {
         let (line, step, id) = (row.line, row.step, row.id);
+        row.feedback = row.feedback.until(now);
         let is_lowered = lower(&mut row, ask.tiers);
+        let said = row.feedback;
         if let (RowStep::Remove, Some(id)) = (step, id) {
             batch.changes.push(Change::Remove { id, expect: Expect::Live });
             continue;
@@ -102,6 +113,9 @@ fn read_all(caller: &Caller, ask: Import, policy: Secrets, now: Time) -> Result<
             Ok(memory) => {
                 batch.lowered += u32::from(is_lowered);
                 batch.flagged += u32::from(!flags_of(&memory).is_empty());
+                if !said.is_none() {
+                    batch.brought.push(Rating { id: memory.id, said });
+                }
                 batch.changes.push(match step {
                     RowStep::Replace => Change::Replace { memory, expect: Expect::Live },
                     RowStep::Store | RowStep::Remove => Change::Store(memory),
@@ -114,8 +128,14 @@ fn read_all(caller: &Caller, ask: Import, policy: Secrets, now: Time) -> Result<
     Ok(batch)
 }
 
+/// How many more words for a memory than against it are taken from a file that nobody vouches for. They weigh less than
+/// the trust that the best of such memories (T3) lacks beside what the user verified (T1): for nothing that stands in
+/// a file it comes before that.
+const PRAISE_LEAD_MAX: u32 = 3;
+
 /// What is brought in is not verified by being brought in, whatever it says of itself: unless a person vouches for the
-/// file, its memories are T3 at most, and none of them is the person's own word.
+/// file, its memories are T3 at most, none of them is the person's own word or told unasked for its pin, and praise
+/// counts as far as [`PRAISE_LEAD_MAX`].
 fn lower(row: &mut Row, tiers: Tiers) -> bool {
     if tiers == Tiers::Kept {
         return false;
@@ -125,11 +145,11 @@ fn lower(row: &mut Row, tiers: Tiers) -> bool {
     }
     let most = Trust::T3;
     row.confidence = row.confidence.map(|confidence| confidence.min(most.initial_confidence()));
-    let is_lowered = row.trust.is_some_and(|trust| trust < most);
-    if is_lowered {
-        row.trust = Some(most);
-    }
-    is_lowered
+    let claimed = (row.trust, row.is_pinned, row.feedback);
+    row.trust = row.trust.map(|trust| trust.max(most));
+    row.is_pinned = false;
+    row.feedback = row.feedback.praised_at_most(PRAISE_LEAD_MAX);
+    claimed != (row.trust, row.is_pinned, row.feedback)
 }
 
 fn memory_of(
@@ -159,7 +179,7 @@ fn memory_of(
     };
     let source = row.source.unwrap_or(Source::Import);
     let trust = row.trust.unwrap_or(Trust::T4);
-    Ok(Memory {
+    let mut memory = Memory {
         id: row.id.unwrap_or_else(MemoryId::random),
         kind,
         text,
@@ -179,8 +199,11 @@ fn memory_of(
         },
         created_at: row.created_at.unwrap_or(now),
         observed_at: row.observed_at.or(row.created_at).unwrap_or(now),
-        expires_at: row.expires_at,
-        pinned: row.is_pinned,
+        expires_at: None,
+        pinned: false,
         metadata,
-    })
+    };
+    let expiry = row.expires_at.map_or(Expiry::Keep, Expiry::At);
+    marked(&mut memory, &Marks { pinned: Some(row.is_pinned), expiry }, now)?;
+    Ok(memory)
 }

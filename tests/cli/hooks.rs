@@ -234,7 +234,7 @@ fn a_briefing_begins_with_what_is_pinned_and_tells_of_a_merge_in_progress() {
     let file = home.path().join("pinned.jsonl");
     let pinned = json!({"text": "The gate code changes every Monday.", "trust": "T4", "pinned": true, "project": cwd});
     std::fs::write(&file, format!("{pinned}\n")).unwrap();
-    assert!(run(&["import", file.to_str().unwrap()]).status.success());
+    assert!(run(&["import", "--keep-trust", file.to_str().unwrap()]).status.success());
     let stored: Value = serde_json::from_slice(&run(&["store", "The port is 8080.", "--json"]).stdout).unwrap();
     let id = stored["id"].as_str().unwrap();
     assert!(run(&["branch", "idea"]).status.success());

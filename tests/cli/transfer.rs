@@ -123,7 +123,11 @@ fn what_is_exported_imports_as_the_same_memories() {
         \"file\":\"a.rs\",\"agent\":\"cursor\",\"agent_version\":\"1\"}}\n";
     let odd = home.path().join("odd.jsonl");
     std::fs::write(&odd, lines).unwrap();
-    home.json(&["import", odd.to_str().unwrap()]);
+    home.json(&["import", "--keep-trust", odd.to_str().unwrap()]);
+    for (memory, signal) in [(0, "useful"), (0, "useful"), (0, "irrelevant"), (1, "wrong")] {
+        let id = home.json(&["list"])["memories"][memory]["id"].as_str().unwrap().to_owned();
+        home.json(&["feedback", &id, signal]);
+    }
     let path = home.path().join("all.jsonl");
     let exported = home.json(&["export", path.to_str().unwrap()]);
     assert_eq!(exported["memories"], 4);
@@ -132,10 +136,14 @@ fn what_is_exported_imports_as_the_same_memories() {
     let other = Home::new();
     let imported = other.json(&["import", "--keep-trust", path.to_str().unwrap()]);
     assert_eq!((&imported["stored"], &imported["ignored"]), (&json!(4), &json!({})), "{imported}");
+    let again = other.json(&["import", "--keep-trust", path.to_str().unwrap()]);
+    assert_eq!((&again["stored"], &again["existing"]), (&json!(0), &json!(4)), "{again}");
     let before = home.json(&["export", "--at", exported["commit"].as_str().unwrap(), path.to_str().unwrap()]);
     assert_eq!(before["memories"], 4);
+    let past = std::fs::read_to_string(&path).unwrap();
+    assert!(!past.contains("feedback"), "what was said of it by now is not of a past state: {past}");
     home.json(&["purge", "--topic", "later"]);
-    assert_eq!(said_by(&other, "main"), said_by(&home, "main"));
+    assert_eq!(said_by(&other, "main"), said_by(&home, "main"), "what was said of it came along, and counts once");
 
     let some = home.run(&["export", "--kind", "procedural", "--tag", "a"]);
     assert_eq!(said(&some).lines().count(), 1, "{}", said(&some));

@@ -7,8 +7,8 @@ use memoria::engine::embedded::Embedded;
 use memoria::engine::{At, Engine, Names};
 use memoria::error::ErrorKind;
 use memoria::model::{
-    Change, CommitFilter, Compacted, Expect, Filter, Memory, Name, NameChange, NameKind, Plan, Rating, Revision, Rule,
-    Signal, Time, Verb, Walk, Work, Write,
+    Change, CommitFilter, Compacted, Expect, Feedback, Filter, Memory, Name, NameChange, NameKind, Plan, Rating,
+    Revision, Rule, Signal, Time, Verb, Walk, Work, Write,
 };
 use redb::{Database, TableDefinition};
 
@@ -83,7 +83,7 @@ fn what_was_said_of_a_memory_goes_when_no_version_of_it_stays() {
         create(&engine, "aside", NameKind::Branch, "main").await;
         let lost = store(&engine, "aside", notes("aside", 2)).await;
         let ids = [kept[0].id, lost[0].id];
-        let ratings = ids.map(|id| Rating { id, signal: Signal::Useful }).to_vec();
+        let ratings = ids.map(|id| Rating { id, said: Feedback::word(Signal::Useful, Time(1)) }).to_vec();
         engine.apply(op(), Write { ratings, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
         delete(&engine, "aside").await;
         assert_eq!(engine.compact(later()).await.unwrap().versions, 2);

@@ -11,7 +11,7 @@ use memoria::engine::{Engine, Erase};
 use memoria::error::{Error, ErrorKind, Result};
 use memoria::model::{Author, Name, Revision, SessionId};
 
-use crate::eventful::{correct, eventful, store};
+use crate::eventful::{correct, eventful, marks, store};
 use crate::{CACHE_BYTES, Rng, open, rounds, runtime, seed};
 
 fn incoming(home: &Path) -> Incoming {
@@ -48,8 +48,10 @@ fn a_copy_is_the_same_store_and_goes_on_as_the_first_would() {
         for at in [&engine, &copy] {
             correct(at, "main", &few[4], "both go on").await;
         }
-        let rated = copy.feedback(&[few[3].id, few[4].id]).await.unwrap();
-        assert_eq!((rated[0].is_none(), rated[1].useful, rated[1].wrong), (true, 1, 1), "what was said came along");
+        let known = marks(&copy, &few).await;
+        assert_eq!(known, marks(&engine, &few).await, "what was said, pins and ends came along");
+        assert_eq!((known[3].2.is_none(), known[4].2.useful, known[4].2.wrong), (true, 1, 1));
+        assert!(known[5].0 && known[6].1.is_some());
         assert_eq!(copy.pending(&Name::main()).await.unwrap(), engine.pending(&Name::main()).await.unwrap());
         let state = async |of: &Embedded| of.resolve(&Revision::Name(Name::main()), clock::now()).await.unwrap().state;
         assert_eq!(state(&copy).await, state(&engine).await, "the next version has the same number in both");

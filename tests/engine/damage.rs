@@ -10,7 +10,8 @@ use memoria::engine::conformance::samples::{ALL, apply, memory, op, write};
 use memoria::engine::embedded::Embedded;
 use memoria::error::{Error, ErrorKind};
 use memoria::model::{
-    Change, Embedding, Expect, Filter, Memory, Name, Rating, Revision, Signal, Space, Unembedded, Verb, Write,
+    Change, Embedding, Expect, Feedback, Filter, Memory, Name, Rating, Revision, Signal, Space, Time, Unembedded, Verb,
+    Write,
 };
 use redb::{Database, ReadableTable, TableDefinition};
 
@@ -24,7 +25,7 @@ fn a_store(home: &Path) -> Vec<u8> {
             let first = memory(&format!("note {n}"));
             let other = Memory { text: format!("note {n}, corrected"), ..first.clone() };
             apply(&engine, Verb::Store, vec![Change::Store(first)]).await.unwrap();
-            let ratings = vec![Rating { id: other.id, signal: Signal::Useful }];
+            let ratings = vec![Rating { id: other.id, said: Feedback::word(Signal::Useful, Time(1)) }];
             let change = Change::Replace { memory: other, expect: Expect::Live };
             engine.apply(op(), Write { ratings, ..write(Verb::Correct, vec![change]).unwrap() }).await.unwrap();
         }

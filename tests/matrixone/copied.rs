@@ -9,7 +9,7 @@ use memoria::engine::copy::{Taker, agreement, carry};
 use memoria::engine::embedded::{self, Embedded};
 use memoria::error::{Error, ErrorKind};
 
-use crate::eventful::{correct, eventful, store};
+use crate::eventful::{correct, eventful, marks, store};
 use crate::server::{Database, runtime};
 
 const CACHE_BYTES: usize = 1 << 20;
@@ -42,6 +42,9 @@ fn matrixone_takes_a_store_gives_it_back_and_both_are_the_same() {
         let shared = database.engine();
         let same = agreement(&engine, &shared, clock::now()).await.unwrap();
         assert_eq!((same.branches, same.snapshots, same.questions), (3, 1, 20));
+        let known = marks(&engine, &few).await;
+        assert!(known[4].2.useful == 1 && known[5].0 && known[6].1.is_some(), "{known:?}");
+        assert_eq!(marks(&shared, &few).await, known, "what was said, pins and ends came along");
         for at in 0..2 {
             correct(&engine, "main", &few[4 + at], "both go on").await;
             correct(&shared, "main", &few[4 + at], "both go on").await;
@@ -51,6 +54,7 @@ fn matrixone_takes_a_store_gives_it_back_and_both_are_the_same() {
         carry(&shared, &back, |_| Ok(())).await.unwrap();
         let home = open(new.path());
         agreement(&shared, &home, clock::now()).await.unwrap();
+        assert_eq!(marks(&home, &few).await, marks(&shared, &few).await, "and back");
         let problems: Vec<_> = home.verify().await.unwrap();
         assert!(problems.iter().all(|check| check.problems.is_empty()), "{problems:#?}");
     });

@@ -354,7 +354,8 @@ async fn feedback_counts_and_says_what_to_do_about_what_no_longer_holds() {
          It still stands: memory_correct it with what holds now (memory_id 01010101), or memory_purge it if nothing \
          does."
     );
-    let counts = json!({"useful": 2, "irrelevant": 0, "outdated": 0, "wrong": 3, "useful_at": null});
+    let counts =
+        json!({"useful": 2, "irrelevant": 0, "outdated": 0, "wrong": 3, "useful_at": null, "doubted_at": null});
     assert_eq!(result["structuredContent"]["feedback"], counts);
     let useful = memoria::wire::message::Rated { signal: memoria::model::Signal::Useful, ..samples::rated() };
     let result = reply("memory_feedback", json!({"memory_id": "0", "signal": "useful"}), Response::Rated(useful)).await;

@@ -235,7 +235,7 @@ proptest! {
         let mut notebook = Notebook::of(silent.memories.clone());
         for (feedback, said) in notebook.feedback.iter_mut().zip(said) {
             let (useful, irrelevant, outdated, wrong) = said;
-            *feedback = Feedback { useful, irrelevant, outdated, wrong, useful_at: None };
+            *feedback = Feedback { useful, irrelevant, outdated, wrong, useful_at: None, doubted_at: None };
         }
         let (before, after) = (silent.ask(QUESTION, Halves::Both, 25), notebook.ask(QUESTION, Halves::Both, 25));
         let sorted = |mut all: Vec<usize>| { all.sort_unstable(); all };

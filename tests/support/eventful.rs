@@ -4,8 +4,8 @@ use memoria::clock;
 use memoria::engine::conformance::samples::{memory, op, write};
 use memoria::engine::{Engine, Erase};
 use memoria::model::{
-    Author, Change, Expect, Memory, Name, NameChange, NameKind, Plan, Rating, Revision, Rule, SessionId, Signal, Verb,
-    Work, Write,
+    Author, Change, Expect, Feedback, Filter, Memory, Name, NameChange, NameKind, PINNED, Page, Plan, Rating, Revision,
+    Rule, SessionId, Signal, Time, Verb, Work, Write,
 };
 
 pub fn name(name: &str) -> Name {
@@ -31,8 +31,22 @@ pub async fn named(engine: &impl Engine, new: &str, kind: NameKind) {
     engine.apply(op(), Write { names, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
 }
 
+/// Of each: whether it is pinned, when it ends, what was said of it. What is pinned must be found by its pin.
+pub async fn marks(engine: &impl Engine, of: &[Memory]) -> Vec<(bool, Option<Time>, Feedback)> {
+    let at = engine.resolve(&Revision::Name(Name::main()), clock::now()).await.unwrap();
+    let ids: Vec<_> = of.iter().map(|memory| memory.id).collect();
+    let live = engine.read(&at, &ids).await.unwrap().into_iter();
+    let marks = live.map(|version| version.map_or((false, None), |it| (it.memory.pinned, it.memory.expires_at)));
+    let said = engine.feedback(&ids).await.unwrap();
+    let marks: Vec<_> = marks.zip(said).map(|((pinned, end), said)| (pinned, end, said)).collect();
+    let filter = Filter { tags: vec![PINNED.to_owned()], ..Filter::default() };
+    let found = engine.page(&at, &filter, Page { offset: 0, limit: 0 }).await.unwrap().total;
+    assert_eq!(found as usize, marks.iter().filter(|(pinned, ..)| *pinned).count(), "found by their pins");
+    marks
+}
+
 /// A store with one of everything: a wide commit, branches, a merge, one in progress, a deleted name, an erasure,
-/// feedback.
+/// feedback, a pin, an end.
 pub async fn eventful(engine: &impl Engine, imported: u32) -> Vec<Memory> {
     let few: Vec<_> = (0..20).map(|n| memory(&format!("the rate limit of service {n} is {n}00 per minute"))).collect();
     store(engine, "main", &few).await;
@@ -49,8 +63,14 @@ pub async fn eventful(engine: &impl Engine, imported: u32) -> Vec<Memory> {
     correct(engine, "main", &few[2], "that there").await;
     merge(engine, "clash").await;
     let ratings = [(3, Signal::Useful), (4, Signal::Useful), (4, Signal::Wrong)];
-    let ratings = ratings.map(|(n, signal): (usize, _)| Rating { id: few[n].id, signal }).to_vec();
+    let ratings = ratings
+        .map(|(n, signal): (usize, _)| Rating { id: few[n].id, said: Feedback::word(signal, clock::now()) })
+        .to_vec();
     engine.apply(op(), Write { ratings, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
+    let end = Some(clock::now().plus_ms(86_400_000));
+    let marked = [Memory { pinned: true, ..few[5].clone() }, Memory { expires_at: end, ..few[6].clone() }];
+    let marked = marked.map(|memory| Change::Replace { memory, expect: Expect::Live }).to_vec();
+    apply(engine, "main", Work::Changes(marked)).await;
     let gone = vec![NameChange::Delete { name: name("gone") }];
     engine.apply(op(), Write { names: gone, ..write(Verb::Store, vec![]).unwrap() }).await.unwrap();
     let author = Author { agent: None, agent_version: None, session: SessionId::new("s").unwrap(), project: None };

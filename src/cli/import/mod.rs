@@ -37,8 +37,8 @@ const REASONS_SHOWN: usize = 20;
     \"project\": \"acme/api\", \"created_at\": \"2026-05-01\"}; only `text` must be there,\n\
     and whatever `memoria export` writes is read. An import that was interrupted\n\
     goes on where it was when the same command is run again. Nothing is T1 for\n\
-    standing in a file: T1 and T2 become T3 unless --keep-trust. Exit code 6: some\n\
-    lines were refused.\n\nFrom Memoria v0.4: memoria import mysql://user@host:6001/database, with its\n\
+    standing in a file: unless --keep-trust, T1 and T2 become T3, pins are left out\n\
+    and praise counts little. Exit code 6: some lines were refused.\n\nFrom Memoria v0.4: memoria import mysql://user@host:6001/database, with its\n\
     password in MEMORIA_MATRIXONE_PASSWORD. Corrections become history; branches,\n\
     snapshots and feedback come along as far as they can be read.")]
 pub struct Args {
@@ -54,7 +54,7 @@ pub struct Args {
     /// Where it belongs, where a line does not say
     #[arg(long, value_parser = what::place)]
     project: Option<Place>,
-    /// The file is yours: take its T1 and T2 as they are
+    /// The file is yours: take its trust, pins and praise
     #[arg(long)]
     keep_trust: bool,
 }
@@ -68,7 +68,7 @@ struct Tally {
     /// Memories of batches that an earlier, interrupted run had brought.
     earlier: u64,
     batches: u64,
-    /// Rows that said T1 or T2, and are T3.
+    /// Rows that claimed more than a file can vouch for.
     lowered: u64,
     flagged: u64,
     masked: Vec<Masked>,
@@ -261,8 +261,8 @@ fn cautions(tally: &Tally, style: &Style) -> String {
     let mut out = String::new();
     if tally.lowered > 0 {
         let said = format!(
-            "{} said T1 or T2 and became T3, since a file vouches for nothing. If it is your own: take this back \
-             (`memoria undo {}`) and import with --keep-trust.",
+            "{} claimed more than a file can vouch for: T1 and T2 became T3, pins were left out, praise counts \
+             little. If it is your own: take this back (`memoria undo {}`) and import with --keep-trust.",
             plural(tally.lowered, "memory", "memories"),
             tally.batches
         );

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::clock;
-use crate::model::{Confidence, SessionId, SubjectId, Time};
+use crate::model::{Confidence, Feedback, SessionId, SubjectId, Time};
 use crate::wire::message::Row;
 
 /// The row, and the fields that nothing is made of.
@@ -62,6 +62,7 @@ impl<'de> Visitor<'de> for Fields {
                     row.metadata =
                         if metadata.is_empty() { String::new() } else { Value::Object(metadata).to_string() };
                 }
+                "feedback" => row.feedback = feedback(value(&mut map, "feedback")?, &mut ignored)?,
                 // An export says it; whoever takes the text in judges it anew.
                 "flags" => drop(map.next_value::<IgnoredAny>()?),
                 _ => {
@@ -129,6 +130,31 @@ fn origin<E: serde::de::Error>(
     Ok(())
 }
 
+fn feedback<E: serde::de::Error>(of: Option<Map<String, Value>>, ignored: &mut Vec<String>) -> Result<Feedback, E> {
+    let mut said = Feedback::default();
+    for (key, value) in of.unwrap_or_default() {
+        let unfit = || E::custom(format!("`feedback.{key}` is {value}: counts are whole numbers, times are texts"));
+        let count = || if value.is_null() { Some(0) } else { value.as_u64() }.ok_or_else(unfit);
+        // Counts stop at their largest.
+        let count = || count().map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        let at = || match &value {
+            Value::Null => Ok(None),
+            Value::String(text) => time(Some(text.clone())),
+            _ => Err(unfit()),
+        };
+        match key.as_str() {
+            "useful" => said.useful = count()?,
+            "irrelevant" => said.irrelevant = count()?,
+            "outdated" => said.outdated = count()?,
+            "wrong" => said.wrong = count()?,
+            "useful_at" => said.useful_at = at()?,
+            "doubted_at" => said.doubted_at = at()?,
+            _ => ignored.push(format!("feedback.{key}")),
+        }
+    }
+    Ok(said)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,20 +165,25 @@ mod tests {
         let line = br#"{"text":"a","kind":"procedural","tags":["x","y"],"trust":"T2","confidence":0.75,
             "project":"p","session":"s","subject":"u","created_at":"2026-05-01T10:00:00Z","pinned":true,
             "origin":{"source":"agent","agent":"cursor","agent_version":null,"tool":"t","file":"f"},
-            "metadata":{"b":1,"a":[2]},"expires_at":null}"#;
+            "metadata":{"b":1,"a":[2]},"expires_at":null,
+            "feedback":{"useful":2,"wrong":99999999999,"useful_at":"2026-05-01T10:00:00Z","doubted_at":null}}"#;
         let (row, ignored) = parse(line, 7).unwrap();
         assert_eq!((row.line, row.text.as_str(), row.kind), (7, "a", Some(Kind::Procedural)));
         assert_eq!((row.trust, row.confidence), (Some(Trust::T2), Some(Confidence(750))));
         assert_eq!((row.source, row.agent.as_deref()), (Some(Source::Agent), Some("cursor")));
         assert_eq!((row.created_at, row.is_pinned), (Some(Time(1_777_629_600_000)), true));
         assert_eq!((row.metadata.as_str(), row.tags.len()), (r#"{"b":1,"a":[2]}"#, 2));
+        assert_eq!((row.feedback.useful, row.feedback.irrelevant, row.feedback.wrong), (2, 0, u32::MAX));
+        assert_eq!((row.feedback.useful_at, row.feedback.doubted_at), (Some(Time(1_777_629_600_000)), None));
         assert_eq!(ignored, [""; 0]);
     }
 
     #[test]
     fn unknown_fields_are_told_and_not_taken() {
-        let (_, ignored) = parse(br#"{"id":5,"text":"a","origin":{"planet":"x"},"more":{"deep":[1]}}"#, 1).unwrap();
-        assert_eq!(ignored, ["id", "origin.planet", "more"]);
+        let (_, ignored) =
+            parse(br#"{"id":5,"text":"a","origin":{"planet":"x"},"feedback":{"stars":5},"more":{"deep":[1]}}"#, 1)
+                .unwrap();
+        assert_eq!(ignored, ["id", "origin.planet", "feedback.stars", "more"]);
     }
 
     #[test]
@@ -164,6 +195,7 @@ mod tests {
             (br#"{"text":5}"#, "`text`: invalid type: integer `5`, expected a string"),
             (br#"{"text":"a","kind":"fact"}"#, "`fact` is not a kind: use one of"),
             (br#"{"text":"a","confidence":2}"#, "`confidence` is 2, and goes from 0 to 1"),
+            (br#"{"text":"a","feedback":{"wrong":-1}}"#, "`feedback.wrong` is -1: counts are whole numbers"),
             (br#"{"text":"a","created_at":"soon"}"#, "`soon` is not a time"),
             (br#"{"text":"a"} x"#, "trailing characters, column 14"),
             (b"{\"text\":\"\xff\"}", "invalid unicode"),

@@ -7,7 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Applied, Change, Feedback, MemoryId, OpId, Rating, Signal, Time, Verb, Write};
 
 async fn rate(engine: &impl Engine, op: OpId, at: i64, ratings: &[(MemoryId, Signal)]) -> Result<Applied> {
-    let ratings = ratings.iter().map(|(id, signal)| Rating { id: *id, signal: *signal }).collect();
+    let ratings =
+        ratings.iter().map(|(id, signal)| Rating { id: *id, said: Feedback::word(*signal, Time(at)) }).collect();
     engine.apply(op, Write { ratings, at: Time(at), ..write(Verb::Store, vec![])? }).await
 }
 
@@ -26,9 +27,16 @@ pub async fn feedback_is_counted_once_and_makes_no_commit(engine: &impl Engine) 
     rate(engine, op(), 4_000, &[(one.id, Signal::Useful), (one.id, Signal::Irrelevant)]).await?;
     let said = engine.feedback(&[other.id, MemoryId::random(), one.id]).await?;
     let expected = [
-        Feedback { outdated: 1, ..Feedback::default() },
+        Feedback { outdated: 1, doubted_at: Some(Time(5_000)), ..Feedback::default() },
         Feedback::default(),
-        Feedback { useful: 2, irrelevant: 1, wrong: 1, useful_at: Some(Time(5_000)), ..Feedback::default() },
+        Feedback {
+            useful: 2,
+            irrelevant: 1,
+            outdated: 0,
+            wrong: 1,
+            useful_at: Some(Time(5_000)),
+            doubted_at: Some(Time(5_000)),
+        },
     ];
     holds!(said == expected, "what was said is {said:?}");
     let after = head(engine).await?;
@@ -40,13 +48,32 @@ pub async fn feedback_on_what_is_not_there_takes_its_whole_write_with_it(engine:
     let (kept, fresh) = (memory("kept"), memory("fresh"));
     store(engine, &kept).await?;
     let before = head(engine).await?;
-    let strange = Rating { id: MemoryId::random(), signal: Signal::Useful };
-    let ratings = vec![Rating { id: kept.id, signal: Signal::Useful }, strange];
+    let strange = Rating { id: MemoryId::random(), said: Feedback::word(Signal::Useful, Time(1)) };
+    let ratings = vec![Rating { id: kept.id, ..strange }, strange];
     let order = Write { ratings, ..write(Verb::Store, vec![Change::Store(fresh)])? };
     let failed = engine.apply(op(), order).await;
     holds!(failed.as_ref().is_err_and(|error| error.kind == ErrorKind::NotFound), "it came to {failed:?}");
     holds!(engine.feedback(&[kept.id]).await? == [Feedback::default()], "half of a refused write was kept");
     holds!(head(engine).await?.commit == before.commit, "a refused write moved the branch");
+    verified(engine).await
+}
+
+pub async fn what_was_said_of_a_memory_comes_with_it_and_counts_where_it_is_written(
+    engine: &impl Engine,
+) -> Result<()> {
+    let (known, twin, one, other) = (memory("known"), memory("known"), memory("one"), memory("other"));
+    store(engine, &known).await?;
+    let said =
+        Feedback { useful: 4, wrong: 1, useful_at: Some(Time(7)), doubted_at: Some(Time(8)), ..Feedback::default() };
+    let ids = [twin.id, one.id, other.id];
+    let brought = ids.map(|id| Rating { id, said }).to_vec();
+    let changes = [twin, one, other].map(Change::Store).to_vec();
+    let (twice, order) = (op(), Write { brought, ..write(Verb::Import, changes)? });
+    engine.apply(twice, order.clone()).await?;
+    engine.apply(twice, order).await?;
+    let rated = engine.feedback(&[known.id, ids[0], ids[1], ids[2]]).await?;
+    let none = Feedback::default();
+    holds!(rated == [none, none, said, said], "what came along is {rated:?}");
     verified(engine).await
 }
 

@@ -57,6 +57,7 @@ pub fn write(verb: Verb, changes: Vec<Change>) -> Result<Write> {
         progress: Progress::Keep,
         memo: b"memo".to_vec(),
         ratings: vec![],
+        brought: vec![],
         acknowledged: vec![],
     })
 }

@@ -42,6 +42,7 @@ pub fn write(branch: &Name, ask: &Erase) -> Write {
         progress: Progress::Keep,
         memo: Vec::new(),
         ratings: Vec::new(),
+        brought: Vec::new(),
         acknowledged: Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! One write, judged on the head of the moment by reading alone: what it comes to, or why it may not be. So a write
 //! that is refused leaves no trace in its transaction. Writing the verdict down is an engine's.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::commit::{self, Next};
@@ -9,7 +10,9 @@ use super::naming::{Named, Naming, no_branch};
 use super::state::Head;
 use super::{Analysed, Ground};
 use crate::error::{Error, Result};
-use crate::model::{Applied, OpId, Pending, Plan, Progress, Protection, Rating, Resolution, Rule, Verb, Write};
+use crate::model::{
+    Applied, MemoryId, OpId, Pending, Plan, Progress, Protection, Rating, Resolution, Rule, Verb, Write,
+};
 
 /// What is to be done, prepared: the `work` of a write.
 pub enum Task<W> {
@@ -39,6 +42,8 @@ pub enum Judged<W> {
 /// What a write comes to.
 pub struct Verdict<W> {
     pub draft: Draft<W>,
+    /// What is said of memories that are there, or come with it.
+    pub ratings: Vec<Rating>,
     /// The commit to be made, and the head that it is made on.
     pub commit: Option<(Arc<Head>, Next)>,
     pub named: Named,
@@ -93,6 +98,12 @@ pub fn judge<G: Ground>(ground: &G, op: OpId, write: &Write, task: Task<G::Words
         }
         _ => None,
     };
+    let written: HashSet<MemoryId> = match write.brought.is_empty() {
+        true => HashSet::new(),
+        false => drafted.fresh.iter().map(|(_, fresh)| fresh.memory.id).collect(),
+    };
+    let brought = write.brought.iter().filter(|rating| written.contains(&rating.id));
+    let ratings = write.ratings.iter().chain(brought).copied().collect();
     let mut naming = Naming::new(ground, write.at, commit.as_ref().map(|(_, next)| next));
     if let Some((head, next)) = &commit {
         if let Some(safety) = &write.safety {
@@ -105,7 +116,7 @@ pub fn judge<G: Ground>(ground: &G, op: OpId, write: &Write, task: Task<G::Words
     }
     let named = naming.done();
     let pending = pending_after(ground, write, plan.as_ref(), &drafted)?;
-    Ok(Judged::New(Box::new(Verdict { draft: drafted, commit, named, pending })))
+    Ok(Judged::New(Box::new(Verdict { draft: drafted, ratings, commit, named, pending })))
 }
 
 /// Nothing is said of what is not there, and nothing of what was erased.

@@ -1,12 +1,16 @@
 //! What was said of memories: one row for each memory that anything was said of. It belongs to no branch and no commit.
 
+use std::collections::{BTreeMap, HashMap};
+
+use mysql_async::Value;
+
 use super::store::Store;
 use super::truth::Reader;
 use super::{row, sql};
 use crate::engine::history::audit::{self, Checking};
 use crate::engine::history::rows::{feedback, feedback_bytes};
 use crate::error::Result;
-use crate::model::{Check, Feedback, MemoryId, Write};
+use crate::model::{Check, Feedback, MemoryId, Rating};
 
 /// Memories in one statement.
 const ASKED_AT_ONCE: usize = 500;
@@ -22,25 +26,30 @@ impl Store {
 }
 
 fn said(reader: &Reader, ids: &[MemoryId]) -> Result<Vec<Feedback>> {
-    let mut known: Vec<(MemoryId, Feedback)> = Vec::new();
+    let mut known: HashMap<MemoryId, Feedback> = HashMap::new();
     for some in ids.chunks(ASKED_AT_ONCE) {
         for found in reader.with(|session| session.text_rows(&sql::feedback_of(some)))? {
             let (memory, record): (String, Vec<u8>) = row(found)?;
-            known.push((memory.parse()?, feedback(&record)?));
+            known.insert(memory.parse()?, feedback(&record)?);
         }
     }
-    let of = |id: &MemoryId| known.iter().find(|(known, _)| known == id).map(|(_, feedback)| *feedback);
-    Ok(ids.iter().map(|id| of(id).unwrap_or_default()).collect())
+    Ok(ids.iter().map(|id| known.get(id).copied().unwrap_or_default()).collect())
 }
 
 /// Takes in what a write says. Its transaction holds the row that every writer takes first, so that nobody counts
 /// beside it.
-pub fn put(ground: &Reader, write: &Write) -> Result<()> {
-    for rating in &write.ratings {
-        let mut feedback = said(ground, &[rating.id])?.pop().unwrap_or_default();
-        feedback.note(rating.signal, write.at);
-        let values = vec![rating.id.to_string().into(), feedback_bytes(&feedback).into()];
-        ground.run(sql::PUT_FEEDBACK, values)?;
+pub fn put(ground: &Reader, ratings: &[Rating]) -> Result<()> {
+    let mut more: BTreeMap<MemoryId, Feedback> = BTreeMap::new();
+    ratings.iter().for_each(|rating| more.entry(rating.id).or_default().add(&rating.said));
+    let more: Vec<(MemoryId, Feedback)> = more.into_iter().collect();
+    for some in more.chunks(ASKED_AT_ONCE) {
+        let ids: Vec<MemoryId> = some.iter().map(|(id, _)| *id).collect();
+        let mut values: Vec<Value> = Vec::with_capacity(2 * some.len());
+        for ((id, more), mut feedback) in some.iter().zip(said(ground, &ids)?) {
+            feedback.add(more);
+            values.extend([id.to_string().into(), feedback_bytes(&feedback).into()]);
+        }
+        ground.run(&sql::put_feedback(some.len()), values)?;
     }
     Ok(())
 }

@@ -355,7 +355,8 @@ impl Kept {
         };
         let Work::Changes(changes) = work else { return None };
         let [Change::Store(memory)] = &changes[..] else { return None };
-        if !write.names.is_empty() || !write.ratings.is_empty() || !matches!(write.progress, Progress::Keep) {
+        let is_rated = !write.ratings.is_empty() || !write.brought.is_empty();
+        if !write.names.is_empty() || is_rated || !matches!(write.progress, Progress::Keep) {
             return None;
         }
         let (branch, author, memory, memo) = (branch.clone(), author.clone(), memory.clone(), write.memo.clone());
@@ -373,6 +374,7 @@ impl Kept {
             safety: None,
             names: Vec::new(),
             ratings: Vec::new(),
+            brought: Vec::new(),
             progress: Progress::Keep,
             memo: self.memo,
             acknowledged: Vec::new(),

@@ -128,9 +128,12 @@ pub const MARK_OP: &str = "update ops set is_mark = true, reply = ? where op = c
 pub const PUT_PENDING: &str = "replace into pending values (?, ?)";
 pub const DELETE_PENDING: &str = "delete from pending where branch = concat('', ?)";
 pub const PENDING: &str = "select record from pending where branch = concat('', ?)";
-pub const PUT_FEEDBACK: &str = "replace into feedback values (?, ?)";
 pub const REPLY: &str = "select reply from ops where op = concat('', ?)";
 pub const LIVES: &str = "select live, number from names where live is not null";
+
+pub fn put_feedback(rows: usize) -> String {
+    format!("replace into feedback values {}", rows_of(rows, 2))
+}
 
 /// Operations by their ids in hex.
 pub fn delete_ops(ops: &str) -> String {
@@ -152,8 +155,12 @@ pub fn branch_live(table: u32, source: u32) -> String {
 
 /// Rows at once, of so many values each.
 pub fn insert_many(into: &str, rows: usize, values: usize) -> String {
+    format!("insert into {into} values {}", rows_of(rows, values))
+}
+
+fn rows_of(rows: usize, values: usize) -> String {
     let row = format!("({})", vec!["?"; values].join(", "));
-    format!("insert into {into} values {}", vec![row.as_str(); rows].join(", "))
+    vec![row.as_str(); rows].join(", ")
 }
 
 /// Numbers as an `in` list takes them: a thousand of them are read 10 times as fast as a thousand placeholders. An
@@ -366,6 +373,12 @@ pub const V04_SNAPSHOTS: &str =
     "select name, snapshot_name from mem_snapshots where status = 'active' order by created_at, name";
 pub const V04_STATS: &str = "select memory_id, access_count, feedback_useful, feedback_irrelevant, feedback_outdated, \
      feedback_wrong from mem_memories_stats";
+/// Every word that was said, as counts and the time of the last for it and against it.
+pub const V04_WORDS: &str = "select memory_id, count(case when `signal` = 'useful' then 1 end), \
+     count(case when `signal` = 'irrelevant' then 1 end), count(case when `signal` = 'outdated' then 1 end), \
+     count(case when `signal` = 'wrong' then 1 end), max(case when `signal` = 'useful' then created_at end), \
+     max(case when `signal` in ('outdated', 'wrong') then created_at end) from mem_retrieval_feedback \
+     group by memory_id";
 
 /// Some rows behind an id; as of a snapshot of the server's own, where one is named.
 pub fn v04_memories(table: &str, snapshot: Option<&str>) -> String {

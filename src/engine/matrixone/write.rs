@@ -161,7 +161,7 @@ fn put_down(
 ) -> Result<Applied> {
     put::forget(ground, &write.acknowledged)?;
     let applied = verdict.applied(write.memo.clone());
-    let Verdict { draft, commit, named, pending } = verdict;
+    let Verdict { draft, ratings, commit, named, pending } = verdict;
     if let Some((head, next)) = commit {
         let first_vid = draft.first_vid;
         ground.with(|session| put::versions(session, first_vid, &draft.fresh))?;
@@ -191,7 +191,7 @@ fn put_down(
             ground.run(sql::PUT_PENDING, vec![new.as_str().into(), pending_bytes(&pending).into()])?;
         }
     }
-    feedback::put(ground, write)?;
+    feedback::put(ground, &ratings)?;
     let reply = Reply::encode(write.at, &applied);
     ground.run(sql::INSERT_OP, vec![put::op_hex(op).into(), write.at.0.into(), reply.into()])?;
     Ok(applied)

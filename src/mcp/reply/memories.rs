@@ -244,7 +244,7 @@ fn noted(hit: &Hit) -> String {
         more => notes.push(format!("{more} more say the same")),
     }
     let said = &hit.memory.feedback;
-    if said.is_doubted() {
+    if said.is_doubted(&hit.memory.memory) {
         notes.push(format!("said to be outdated by {}, wrong by {}", said.outdated, said.wrong));
     }
     notes.extend(hit.parts.as_ref().map(|parts| explained(hit, parts)));

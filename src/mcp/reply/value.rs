@@ -52,10 +52,10 @@ pub fn memory(shaped: &Shaped) -> Value {
 }
 
 pub fn feedback(said: &Feedback) -> Value {
-    let Feedback { useful, irrelevant, outdated, wrong, useful_at } = *said;
+    let Feedback { useful, irrelevant, outdated, wrong, useful_at, doubted_at } = *said;
     json!({
         "useful": useful, "irrelevant": irrelevant, "outdated": outdated, "wrong": wrong,
-        "useful_at": useful_at.map_or(Value::Null, moment),
+        "useful_at": useful_at.map_or(Value::Null, moment), "doubted_at": doubted_at.map_or(Value::Null, moment),
     })
 }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Marks;
 use crate::model::{
-    Author, CommitId, Confidence, Feedback, Filter, Kind, Masked, Memory, MemoryId, Name, Page, Parts, ProjectId, Ref,
-    Relation, SessionId, Source, SubjectId, Time, Trust, VersionId, Walk,
+    Author, CommitId, Confidence, Feedback, Filter, Kind, Masked, Memory, MemoryId, Moment, Name, Page, Parts,
+    ProjectId, Ref, Relation, SessionId, Source, SubjectId, Time, Trust, VersionId, Walk,
 };
 
 /// Which project a request means.
@@ -179,10 +179,10 @@ pub struct Import {
 /// How far a file is believed when it says how far its memories may be relied on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tiers {
-    /// As far as whatever is brought in: T3 at most.
+    /// As far as whatever is brought in: T3 at most, not pinned, and praised little.
     #[default]
     Lowered,
-    /// A person said that the file is theirs: its tiers are taken as they are.
+    /// A person said that the file is theirs: its tiers, pins and feedback are taken as they are.
     Kept,
 }
 
@@ -213,6 +213,8 @@ pub struct Row {
     /// Where the memory is known by an id already, or is to be; a new one where `None`.
     pub id: Option<MemoryId>,
     pub step: RowStep,
+    /// What was said of it where it comes from.
+    pub feedback: Feedback,
 }
 
 /// What a row does to the memory that it names.
@@ -226,12 +228,20 @@ pub enum RowStep {
     Remove,
 }
 
-/// Part of a state, for a file. `start` is 0, then what the last answer said.
+/// Part of a state, for a file: its beginning, then what the last answer left.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Export {
     pub view: View,
     pub place: Place,
     pub filter: Filter,
+    pub rest: Option<Rest>,
+}
+
+/// What is left of an export: of the state that it began with, judged as when it began, whatever happened since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest {
+    pub commit: CommitId,
+    pub moment: Moment,
     pub start: u64,
 }
 
@@ -427,7 +437,7 @@ pub struct Imported {
     pub is_replay: bool,
     /// Memories that say something else now, or are gone.
     pub changed: u32,
-    /// Rows that said T1 or T2, and are T3.
+    /// Rows that claimed more than a file can vouch for ([`Tiers::Lowered`]).
     pub lowered: u32,
     /// Memories that have flags (as [`Shaped::flags`]), of those that were taken.
     pub flagged: u32,
@@ -437,8 +447,11 @@ pub struct Imported {
 pub struct Exported {
     pub point: Point,
     pub memories: Vec<Memory>,
+    /// How many there are, all parts together; in the first part only.
     pub total: u32,
-    pub next: Option<u64>,
+    pub rest: Option<Rest>,
     /// Those of `memories`, by their place in it, that have flags (as [`Shaped::flags`]).
     pub flagged: Vec<(u32, Vec<String>)>,
+    /// Those, likewise, of which something was said; none of a past state.
+    pub rated: Vec<(u32, Feedback)>,
 }

@@ -124,6 +124,7 @@ impl Bench {
             progress: Progress::Keep,
             memo: b"memo".to_vec(),
             ratings: vec![],
+            brought: vec![],
             acknowledged: vec![],
         }
     }

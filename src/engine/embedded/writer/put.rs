@@ -12,7 +12,7 @@ use crate::engine::history::commit::Next;
 use crate::engine::history::draft::Draft;
 use crate::engine::history::judge::{Judged, Verdict, judge};
 use crate::error::Result;
-use crate::model::{Applied, Name, OpId, Rating, Time, Write};
+use crate::model::{Applied, Name, OpId, Rating, Write};
 
 /// One write, judged and written down. The outer error fails the transaction, the inner one only this write.
 pub fn one(tables: &mut Tables, batch: &mut Batch, order: Order) -> Result<Result<Answer>> {
@@ -30,7 +30,7 @@ fn put(tables: &mut Tables, batch: &mut Batch, op: OpId, write: Write, mut verdi
         tables.ops.remove(&acknowledged.to_bytes())?;
     }
     let applied = verdict.applied(write.memo);
-    let Verdict { draft, commit, named, pending } = verdict;
+    let Verdict { draft, ratings, commit, named, pending } = verdict;
     if let Some((head, next)) = commit {
         put_commit(tables, batch, &head, &next, draft)?;
     }
@@ -50,14 +50,14 @@ fn put(tables: &mut Tables, batch: &mut Batch, op: OpId, write: Write, mut verdi
     for (name, step) in &named.rows {
         put_move(tables, name, step)?;
     }
-    put_ratings(tables, &write.ratings, write.at)?;
+    put_ratings(tables, &ratings)?;
     batch.heads.extend(named.heads);
     tables.ops.insert(&op.to_bytes(), Reply::encode(write.at, &applied).as_slice())?;
     batch.is_changed = true;
     Ok(applied)
 }
 
-fn put_ratings(tables: &Tables, ratings: &[Rating], at: Time) -> Result<()> {
+fn put_ratings(tables: &Tables, ratings: &[Rating]) -> Result<()> {
     if ratings.is_empty() {
         return Ok(());
     }
@@ -65,7 +65,7 @@ fn put_ratings(tables: &Tables, ratings: &[Rating], at: Time) -> Result<()> {
     for rating in ratings {
         let known = rows.get(&rating.id.0)?.map(|row| tables::feedback(row.value())).transpose()?;
         let mut feedback = known.unwrap_or_default();
-        feedback.note(rating.signal, at);
+        feedback.add(&rating.said);
         rows.insert(&rating.id.0, tables::feedback_bytes(&feedback).as_slice())?;
     }
     Ok(())

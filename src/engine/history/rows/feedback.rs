@@ -6,9 +6,10 @@ use crate::model::{Feedback, Time};
 
 /// The bytes of a row.
 pub fn feedback_bytes(feedback: &Feedback) -> Vec<u8> {
-    let Feedback { useful, irrelevant, outdated, wrong, useful_at } = *feedback;
+    let Feedback { useful, irrelevant, outdated, wrong, useful_at, doubted_at } = *feedback;
     let mut out = Writer::default();
-    out.u32(useful).u32(irrelevant).u32(outdated).u32(wrong).time(useful_at.unwrap_or(Time::MIN));
+    out.u32(useful).u32(irrelevant).u32(outdated).u32(wrong);
+    out.time(useful_at.unwrap_or(Time::MIN)).time(doubted_at.unwrap_or(Time::MIN));
     out.0
 }
 
@@ -16,7 +17,10 @@ pub fn feedback_bytes(feedback: &Feedback) -> Vec<u8> {
 pub fn feedback(bytes: &[u8]) -> Result<Feedback> {
     let mut from = Reader(bytes);
     let [useful, irrelevant, outdated, wrong] = [from.u32()?, from.u32()?, from.u32()?, from.u32()?];
-    let useful_at = Some(from.time()?).filter(|at| *at != Time::MIN);
+    let time = |from: &mut Reader| from.time().map(|at| Some(at).filter(|at| *at != Time::MIN));
+    let useful_at = time(&mut from)?;
+    // Rows of before it was asked for end here.
+    let doubted_at = if from.0.is_empty() { None } else { time(&mut from)? };
     from.end()?;
-    Ok(Feedback { useful, irrelevant, outdated, wrong, useful_at })
+    Ok(Feedback { useful, irrelevant, outdated, wrong, useful_at, doubted_at })
 }
