@@ -11,22 +11,32 @@ use crate::wire::limits;
 use crate::wire::message::{Profile, Profiled};
 
 const SHOWN: u32 = 50;
-/// Of more than so many, the oldest are counted and not looked at.
-const LOOKED_AT_MAX: u32 = 1_000;
+/// That are looked at in one request to the engine.
+const AT_ONCE: u32 = 1_000;
 
 impl<E: Engine> Service<E> {
     /// What is about one subject only: where several people are remembered, none is told another's preferences.
     pub async fn profile(&self, caller: &Caller, ask: Profile) -> Result<Profiled> {
         let filter = checked_filter(caller, ask.place, Filter { kinds: vec![Kind::Profile], ..Filter::default() })?;
         let seen = self.seen(caller, ask.view).await?;
-        let listing = self.engine.page(&seen.at, &filter, Page { offset: 0, limit: LOOKED_AT_MAX }).await?;
         let mut others: BTreeMap<Option<SubjectId>, u32> = BTreeMap::new();
         let mut own: Vec<Version> = Vec::new();
-        for version in listing.memories {
-            if version.memory.subject == ask.subject {
-                own.push(version);
-            } else {
-                *others.entry(version.memory.subject).or_default() += 1;
+        let mut page = Page { offset: 0, limit: AT_ONCE };
+        loop {
+            let listing = self.engine.page(&seen.at, &filter, page).await?;
+            if listing.memories.is_empty() {
+                break;
+            }
+            page.offset += listing.memories.len() as u32;
+            for version in listing.memories {
+                if version.memory.subject == ask.subject {
+                    own.push(version);
+                } else {
+                    *others.entry(version.memory.subject).or_default() += 1;
+                }
+            }
+            if page.offset >= listing.total {
+                break;
             }
         }
         let total = own.len() as u32;
