@@ -1,6 +1,6 @@
 //! A database of Memoria v0.4, made here with its own tables, and imported by the command.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::maria::{PASSWORD, USER, beside_a_runtime, pool, shared};
 use crate::server::Database;
@@ -20,6 +20,8 @@ const TABLES: &[&str] = &[
     "create table mem_memories_stats (memory_id varchar(64) primary key, access_count int default 0, \
      last_accessed_at datetime(6), feedback_useful int default 0, feedback_irrelevant int default 0, \
      feedback_outdated int default 0, feedback_wrong int default 0, last_feedback_at datetime(6))",
+    "create table mem_retrieval_feedback (id varchar(64) primary key, user_id varchar(64) not null, \
+     memory_id varchar(64) not null, `signal` varchar(16) not null, context text, created_at datetime(6) not null)",
 ];
 
 fn memory(table: &str, id: &str, text: &str, day: u32, more: (&str, &str)) -> String {
@@ -32,12 +34,13 @@ fn memory(table: &str, id: &str, text: &str, day: u32, more: (&str, &str)) -> St
     )
 }
 
-/// A chain of two corrections, one that was purged, a branch with one more, and feedback.
+/// A chain of two corrections, one that was purged, two branches with the same one more, and feedback: on what holds,
+/// on what was corrected since, on what is in several places.
 fn story(vector: &str) -> Vec<String> {
     let mut all: Vec<String> = TABLES.iter().map(|table| table.replace("{vector}", vector)).collect();
     let live = ("1", "null");
-    for table in ["mem_memories", "br_idea"] {
-        if table == "br_idea" {
+    for table in ["mem_memories", "br_idea", "br_twin"] {
+        if table != "mem_memories" {
             all.push(TABLES[0].replace("mem_memories", table).replace("{vector}", vector));
         }
         all.push(memory(table, "z1", "we deploy with Jenkins", 1, ("0", "'b2'")));
@@ -48,8 +51,23 @@ fn story(vector: &str) -> Vec<String> {
     }
     all.push(memory("br_idea", "more", "queues are an idea", 6, live));
     all.push("update br_idea set is_active = 0 where memory_id = 'kept'".to_owned());
-    all.push("insert into mem_branches values ('1', 'ann', 'idea', 'br_idea', 'active', now())".to_owned());
-    all.push("insert into mem_memories_stats values ('a3', 7, null, 3, 1, 0, 0, null)".to_owned());
+    all.push(memory("br_twin", "more", "queues are an idea", 6, live));
+    for branch in ["idea", "twin"] {
+        let row = format!("('{branch}', 'ann', '{branch}', 'br_{branch}', 'active', now())");
+        all.push(format!("insert into mem_branches values {row}"));
+    }
+    for row in ["('a3', 7, null, 5, 1, 0, 0, null)", "('b2', 2, null, 1, 0, 2, 0, null)"] {
+        all.push(format!("insert into mem_memories_stats values {row}"));
+    }
+    // One word was said before such words were counted.
+    for (number, (id, signal, day)) in
+        [("a3", "useful", 6), ("b2", "useful", 3), ("b2", "outdated", 4), ("more", "wrong", 7)].into_iter().enumerate()
+    {
+        all.push(format!(
+            "insert into mem_retrieval_feedback values ('{number}', 'ann', '{id}', '{signal}', null, \
+             '2026-01-0{day} 10:00:00')"
+        ));
+    }
     all
 }
 
@@ -68,13 +86,19 @@ fn imported(home: &Home, url: &str, password: &str) -> Value {
 fn judge(home: &Home, url: &str, password: &str) -> Value {
     let said = imported(home, url, password);
     // Two corrections, one purge, and on the branch one that went.
-    assert_eq!((&said["stored"], &said["changed"], &said["branches"]), (&4.into(), &4.into(), &1.into()), "{said}");
+    assert_eq!((&said["stored"], &said["changed"], &said["branches"]), (&5.into(), &4.into(), &2.into()), "{said}");
     let list = home.json(&["list"]);
     assert_eq!(texts(&list), ["we deploy with Buildkite", "the rate limit is 100"]);
     assert_eq!(texts(&home.json(&["list", "--branch", "idea"])), ["queues are an idea", "we deploy with Buildkite"]);
     let deploy = &list["memories"][0];
     assert_eq!((&deploy["trust"], &deploy["metadata"]["team"]), (&"T2".into(), &"core".into()), "{deploy}");
-    assert_eq!(deploy["metadata"]["v04"]["feedback"]["useful"], 3);
+    assert_eq!(deploy["metadata"]["v04"]["access_count"], 7);
+    let feedback = json!({"useful": 6, "irrelevant": 1, "outdated": 2, "wrong": 0,
+        "useful_at": "2026-01-06T10:00:00.000Z", "doubted_at": "2026-01-04T10:00:00.000Z"});
+    assert_eq!(deploy["feedback"], feedback, "of the whole chain, once");
+    assert_eq!(texts(&home.json(&["list", "--branch", "twin"])).len(), 3);
+    let more = &home.json(&["list", "--branch", "idea"])["memories"][0];
+    assert_eq!((&more["text"], &more["feedback"]["wrong"]), (&"queues are an idea".into(), &1.into()), "{more}");
     let history = home.json(&["log", "--memory", deploy["id"].as_str().unwrap()]);
     assert_eq!(history["commits"].as_array().unwrap().len(), 3, "stored, and corrected twice: {history}");
     let again = imported(home, url, password);
@@ -110,7 +134,7 @@ fn matrixone_has_snapshots_of_the_old_database_too() {
     let home = Home::new();
     let said = imported(&home, &database.url(), "");
     run(&format!("drop snapshot {native}"));
-    assert_eq!((&said["snapshots"], &said["branches"]), (&1.into(), &1.into()), "{said}");
+    assert_eq!((&said["snapshots"], &said["branches"]), (&1.into(), &2.into()), "{said}");
     assert!(said["problems"].to_string().contains("`lost` cannot be read any more"), "{said}");
     assert_eq!(texts(&home.json(&["list", "--at", "before"])).len(), 2);
     assert_eq!(texts(&home.json(&["list"])).len(), 3);

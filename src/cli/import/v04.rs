@@ -1,5 +1,5 @@
 //! `memoria import mysql://…`: a database of Memoria v0.4. Each chain of corrected memories becomes one memory with its
-//! history, in the order of time; branches and snapshots become ours, by what they hold. Feedback is kept in metadata.
+//! history, in the order of time, and with what was said of it; branches and snapshots become ours, by what they hold.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,7 +14,7 @@ use crate::client::Pipeline;
 use crate::engine::matrixone::settings::Settings;
 use crate::engine::matrixone::v04::{self, Old, OldMemory};
 use crate::error::{Error, Result};
-use crate::model::{Confidence, Kind, MemoryId, Name, OpId, SessionId, SubjectId};
+use crate::model::{Confidence, Feedback, Kind, MemoryId, Name, OpId, SessionId, SubjectId};
 use crate::paths::Paths;
 use crate::wire::message::{Branch, ClientKind, Import, Request, Response, Row, RowStep, Snapshot, Tiers, View};
 
@@ -103,44 +103,47 @@ struct Story {
 
 impl Story {
     fn of(old: &Old) -> Self {
-        let stats: HashMap<&str, &[u32; 5]> = old.stats.iter().map(|(id, stats)| (id.as_str(), stats)).collect();
         let mut chains = Chains::default();
         let others = old.branches.iter().chain(&old.snapshots);
         old.main.iter().chain(others.flat_map(|(_, rows)| rows)).for_each(|memory| chains.add(memory));
-        let row = |memory: &OldMemory, step| chains.row(memory, step, &stats);
+        let mut rows = Rows { chains: &chains, stats: &old.stats, counted: HashSet::new() };
         let mut told: Vec<&OldMemory> = old.main.iter().collect();
         told.sort_by_key(|memory| (memory.created_at, &memory.id));
         let mut known = HashSet::new();
         let mut main = Vec::new();
         for memory in &told {
             let step = if known.insert(chains.root(&memory.id)) { RowStep::Store } else { RowStep::Replace };
-            main.push(row(memory, step));
+            main.push(rows.row(memory, step, None));
         }
         let (live, gone) = (chains.live(&old.main), told.iter().rev());
         let mut removed = HashSet::new();
         for memory in gone {
             let root = chains.root(&memory.id);
             if !live.contains_key(root) && removed.insert(root) {
-                main.push(row(memory, RowStep::Remove));
+                main.push(rows.row(memory, RowStep::Remove, None));
             }
         }
-        let differing = |(name, rows): &(String, Vec<OldMemory>)| {
-            let there = chains.live(rows);
+        let mut places: Vec<(String, Vec<Row>)> = Vec::new();
+        for (name, held) in old.branches.iter().chain(&old.snapshots) {
+            let there = chains.live(held);
             let mut changes = Vec::new();
             for (root, memory) in &there {
                 match live.get(root) {
-                    None => changes.push(row(memory, RowStep::Store)),
-                    Some(here) if !says_the_same(here, memory) => changes.push(row(memory, RowStep::Replace)),
+                    // What was stored anywhere before is stored here as a memory of its own.
+                    None if known.insert(*root) => changes.push(rows.row(memory, RowStep::Store, None)),
+                    None => changes.push(rows.row(memory, RowStep::Store, Some(name.as_str()))),
+                    Some(here) if !says_the_same(here, memory) => {
+                        changes.push(rows.row(memory, RowStep::Replace, None));
+                    }
                     Some(_) => {}
                 }
             }
             let gone = live.iter().filter(|(root, _)| !there.contains_key(*root));
-            changes.extend(gone.map(|(_, memory)| row(memory, RowStep::Remove)));
-            (name.clone(), changes)
-        };
-        let branches = old.branches.iter().map(differing).collect();
-        let snapshots = old.snapshots.iter().map(differing).collect();
-        Self { main, branches, snapshots }
+            changes.extend(gone.map(|(_, memory)| rows.row(memory, RowStep::Remove, None)));
+            places.push((name.clone(), changes));
+        }
+        let snapshots = places.split_off(old.branches.len());
+        Self { main, branches: places, snapshots }
     }
 
     fn size(&self) -> u64 {
@@ -188,9 +191,24 @@ impl Chains {
         }
         live
     }
+}
 
-    fn row(&self, memory: &OldMemory, step: RowStep, stats: &HashMap<&str, &[u32; 5]>) -> Row {
-        let hash = blake3::hash(format!("memoria v0.4 {} {}", memory.user, self.root(&memory.id)).as_bytes());
+/// What makes rows of memories.
+struct Rows<'a> {
+    chains: &'a Chains,
+    stats: &'a HashMap<String, (u32, Feedback)>,
+    /// Those of which it was told what was said: a memory is in several places, and its words count once.
+    counted: HashSet<&'a str>,
+}
+
+impl<'a> Rows<'a> {
+    /// `apart` names the place where it is another memory than the one of the same row elsewhere.
+    fn row(&mut self, memory: &'a OldMemory, step: RowStep, apart: Option<&str>) -> Row {
+        let (reads, said) = self.stats.get(&memory.id).copied().unwrap_or_default();
+        let feedback = if self.counted.insert(&memory.id) { said } else { Feedback::default() };
+        let apart = apart.map(|place| format!(" on {place}")).unwrap_or_default();
+        let hash = format!("memoria v0.4 {} {}{apart}", memory.user, self.chains.root(&memory.id));
+        let hash = blake3::hash(hash.as_bytes());
         let id = MemoryId(std::array::from_fn(|at| hash.as_bytes()[at]));
         let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let share = memory.confidence.clamp(0.0, 1.0);
@@ -204,25 +222,24 @@ impl Chains {
             agent: text(&memory.author),
             created_at: Some(memory.created_at),
             observed_at: Some(memory.observed_at),
-            metadata: metadata(memory, stats.get(memory.id.as_str()).copied()).to_string(),
+            metadata: metadata(memory, reads).to_string(),
             id: Some(id),
             step,
+            feedback,
             ..Row::default()
         }
     }
 }
 
 /// The old one's, and under `v04` what has no place of its own here.
-fn metadata(memory: &OldMemory, stats: Option<&[u32; 5]>) -> Value {
+fn metadata(memory: &OldMemory, reads: u32) -> Value {
     let mut own: Map<String, Value> = serde_json::from_str(&memory.metadata).unwrap_or_default();
     let mut old = json!({"id": memory.id, "user": memory.user});
     if memory.kind.parse::<Kind>().is_err() {
         old["kind"] = json!(memory.kind);
     }
-    if let Some([reads, useful, irrelevant, outdated, wrong]) = stats {
+    if reads > 0 {
         old["access_count"] = json!(reads);
-        let feedback = json!({"useful": useful, "irrelevant": irrelevant, "outdated": outdated, "wrong": wrong});
-        old["feedback"] = feedback;
     }
     own.insert("v04".to_owned(), old);
     Value::Object(own)
@@ -343,7 +360,7 @@ fn as_text(
         plural(snapshots, "snapshot", "snapshots"),
     );
     out += &cautions(tally, style);
-    out += "Feedback and access counts are in each memory's metadata, under `v04`.\n";
+    out += "Access counts are in each memory's metadata, under `v04`.\n";
     if tally.existing + tally.earlier > 0 {
         out += &format!("{} were known already.\n", plural(tally.existing + tally.earlier, "memory", "memories"));
     }

@@ -1,6 +1,8 @@
 //! A database of the Memoria before this one (v0.4), read for an import: its memories, its branches' tables and its
 //! snapshots, as far as the server still has them. It only reads; what becomes of the rows is the importer's.
 
+use std::collections::HashMap;
+
 use mysql_async::{Row, Value, from_value_opt, prelude::FromValue};
 use tokio::runtime::Handle;
 
@@ -10,7 +12,7 @@ use super::settings::Settings;
 use super::{row, sql};
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::model::Time;
+use crate::model::{Feedback, Time};
 
 /// Rows of one statement.
 const ROWS_AT_ONCE: u32 = 500;
@@ -24,8 +26,8 @@ pub struct Old {
     pub branches: Vec<(String, Vec<OldMemory>)>,
     /// By name, the oldest first.
     pub snapshots: Vec<(String, Vec<OldMemory>)>,
-    /// `memory_id`, how often it was read, and found useful, irrelevant, outdated, wrong.
-    pub stats: Vec<(String, [u32; 5])>,
+    /// By `memory_id`: how often it was read, and what was said of it.
+    pub stats: HashMap<String, (u32, Feedback)>,
     /// What could not be read, in sentences.
     pub problems: Vec<String>,
 }
@@ -77,7 +79,11 @@ pub fn read(settings: &Settings, handle: Handle) -> Result<Old> {
     }
     match pool.read(|session| session.rows(sql::V04_STATS, vec![])) {
         Ok(found) => old.stats = found.into_iter().map(stats).collect::<Result<_>>()?,
-        Err(error) => old.problems.push(format!("feedback cannot be read: {error}")),
+        Err(error) => old.problems.push(format!("access counts and feedback cannot be read: {error}")),
+    }
+    match pool.read(|session| session.rows(sql::V04_WORDS, vec![])) {
+        Ok(found) => found.into_iter().try_for_each(|found| words(found, &mut old.stats))?,
+        Err(error) => old.problems.push(format!("when feedback was given cannot be read: {error}")),
     }
     pool.close();
     Ok(old)
@@ -98,9 +104,21 @@ fn named(pool: &Pool, sql: &str, what: &str, problems: &mut Vec<String>) -> Vec<
     })
 }
 
-fn stats(found: Row) -> Result<(String, [u32; 5])> {
+fn stats(found: Row) -> Result<(String, (u32, Feedback))> {
     let (id, reads, useful, irrelevant, outdated, wrong) = row(found)?;
-    Ok((id, [reads, useful, irrelevant, outdated, wrong]))
+    Ok((id, (reads, Feedback { useful, irrelevant, outdated, wrong, ..Feedback::default() })))
+}
+
+/// The words one by one know their times, and those that the old program did not count yet.
+fn words(mut found: Row, stats: &mut HashMap<String, (u32, Feedback)>) -> Result<()> {
+    let (_, said) = stats.entry(need(&mut found, 0)?).or_default();
+    said.useful = said.useful.max(need(&mut found, 1)?);
+    said.irrelevant = said.irrelevant.max(need(&mut found, 2)?);
+    said.outdated = said.outdated.max(need(&mut found, 3)?);
+    said.wrong = said.wrong.max(need(&mut found, 4)?);
+    said.useful_at = time(&mut found, 5)?;
+    said.doubted_at = time(&mut found, 6)?;
+    Ok(())
 }
 
 fn table(pool: &Pool, table: &str, snapshot: Option<&str>) -> Result<Vec<OldMemory>> {
