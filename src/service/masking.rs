@@ -23,7 +23,7 @@ pub(super) fn mask(policy: Secrets, field: impl Display, text: String, masked: &
         let mut what: Vec<&str> = marks.iter().map(|mark| mark.what).collect();
         what.dedup();
         return Err(Error::invalid(format!(
-            "nothing was stored: {field} contains what looks like a secret ({}). Store it without the secret.",
+            "nothing was written: {field} contains what looks like a secret ({}). Say it without the secret.",
             what.join(", ")
         )));
     }
