@@ -11,8 +11,8 @@ use memoria::error::ErrorKind;
 use memoria::model::{Feedback, Filter, Kind, OpId, Page, SessionId, Signal, SubjectId, Time, Trust};
 use memoria::service::{Caller, Checkouts, Service, Vectors};
 use memoria::wire::message::{
-    ClientKind, Correct, EndSession, Expiry, Import, List, Mark, Marks, Place, Profile, Purge, PurgeTarget, Rate,
-    Rated, Retrieve, Revert, Row, SessionScope, Shaped, Show, Store, Stored, Target, Tiers, View,
+    Blame, Branch, ClientKind, Correct, EndSession, Expiry, Import, List, Mark, Marks, Place, Profile, Purge,
+    PurgeTarget, Rate, Rated, Retrieve, Revert, Row, SessionScope, Shaped, Show, Store, Stored, Target, Tiers, View,
 };
 use memoria::{clock, service};
 use tokio::sync::watch;
@@ -146,6 +146,9 @@ async fn use_refreshes_what_is_left_of_a_confidence_and_the_past_knows_nothing_o
     let past = world.show(&mut agent, &id, Some(&commit)).await;
     assert_eq!(past.confidence.0, 325, "judged at the commit's time, by what was known then");
     assert!(past.feedback.is_none());
+    let view = View { branch: None, at: Some(commit) };
+    let blamed = world.service.blame(&next(&mut agent), Blame { view, id: id.clone() }).await.unwrap().memory;
+    assert_eq!((blamed.confidence.0, blamed.feedback.is_none()), (325, true), "nor does blame");
     // At once after it was made, or where the clock went back, it is still a state of its own time.
     let head = world.store(&mut agent, text("One more")).await.commit.unwrap().to_string();
     assert!(world.show(&mut agent, &id, Some(&head)).await.feedback.is_none());
@@ -375,6 +378,20 @@ async fn a_profile_is_of_one_subject_with_the_surest_first_and_names_the_others(
     world.mark(&mut agent, &old, PINNED).await;
     assert_eq!(order(&mut agent, None).await.0[0], "Uses vim", "what is pinned comes first");
     assert_eq!(order(&mut agent, Some("ann")).await.0, ["Is allergic to nuts"]);
+}
+
+#[tokio::test]
+async fn a_memory_of_another_branch_is_not_called_erased() {
+    let (world, mut agent) = (World::new(), caller("one"));
+    let create = Branch::Create { name: "idea".parse().unwrap(), from: None, note: None };
+    world.service.branches(&next(&mut agent), create).await.unwrap();
+    let there = Store { branch: Some("idea".parse().unwrap()), ..text("Queues are an idea") };
+    let id = world.store(&mut agent, there).await.stored.short_id();
+    let asked = world.service.show(&next(&mut agent), Show { view: View::default(), id: id.clone() }).await;
+    let said = asked.unwrap_err().message;
+    assert!(said.contains("on another branch"), "{said}");
+    let view = View { branch: Some("idea".parse().unwrap()), at: None };
+    assert!(world.service.show(&next(&mut agent), Show { view, id }).await.unwrap().is_live);
 }
 
 #[tokio::test]

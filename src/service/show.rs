@@ -20,9 +20,7 @@ impl<E: Engine> Service<E> {
             self.engine.history(&at, &filter, Walk::All, Page { offset: 0, limit: 0 }).await?;
         let is_live = live.is_some();
         let (history, newest) = self.past_of(commits).await?;
-        let version = live.or(newest).ok_or_else(|| {
-            Error::not_found(format!("memory {} has been erased: only its place in history is left", ask.id))
-        })?;
+        let version = live.or(newest).ok_or_else(|| unknown(&ask.id))?;
         let memory = self.shape_at(vec![version], moment).await?.pop();
         let memory = memory.ok_or_else(|| Error::internal("a memory could not be shaped"))?;
         Ok(Shown { memory, is_live, history, history_total })
@@ -62,4 +60,11 @@ impl<E: Engine> Service<E> {
         }
         Ok((history, newest))
     }
+}
+
+/// Of a memory that the store knows of, and that can be shown nowhere in the history that was looked at.
+pub(super) fn unknown(id: &str) -> Error {
+    Error::not_found(format!(
+        "memory {id} is not known here: it is on another branch (name that), came later, or has been erased"
+    ))
 }
