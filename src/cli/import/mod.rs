@@ -38,7 +38,8 @@ const REASONS_SHOWN: usize = 20;
     and whatever `memoria export` writes is read. An import that was interrupted\n\
     goes on where it was when the same command is run again. Nothing is T1 for\n\
     standing in a file: unless --keep-trust, T1 and T2 become T3, pins are left out\n\
-    and praise counts little. Exit code 6: some lines were refused.\n\nFrom Memoria v0.4: memoria import mysql://user@host:6001/database, with its\n\
+    and praise counts little. Exit code 6: some lines were refused.\n\n\
+    From Memoria v0.4: memoria import mysql://user@host:6001/database, with its\n\
     password in MEMORIA_MATRIXONE_PASSWORD. Corrections become history; branches,\n\
     snapshots and feedback come along as far as they can be read.")]
 pub struct Args {
