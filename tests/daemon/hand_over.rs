@@ -10,7 +10,7 @@ use memoria::wire::limits::REPLY_BYTES_MAX;
 use memoria::wire::message::{Ask, Envelope, Opened, Request, StopReason, ToClient, ToDaemon};
 use memoria::wire::{codec, frame};
 
-use crate::support::Home;
+use crate::support::{Home, eventually};
 
 /// A daemon of another build: holds the lock, greets, and tells the first thing that it is asked.
 fn stand_in(home: &Home, build: Build) -> std::thread::JoinHandle<Request> {
@@ -55,7 +55,7 @@ fn an_older_daemon_is_asked_to_hand_over_and_replaced() {
     let said = home.run(&["store", "kept by the newer one"]);
     assert!(said.status.success(), "{said:?}");
     assert_eq!(older.join().unwrap(), Request::Stop(StopReason::HandOver));
-    assert_eq!(home.daemons().len(), 1);
+    eventually("one daemon is left", || home.daemons().len() == 1);
 }
 
 #[test]
