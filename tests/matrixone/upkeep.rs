@@ -150,16 +150,20 @@ fn it_forgets_what_no_name_reaches() {
         store(&engine, "aside", "goes alone").await;
         let nothing = engine.compact(clock::now()).await.unwrap();
         assert_eq!((nothing.versions, nothing.commits, nothing.names), (0, 0, 0));
+        assert_eq!(engine.status(clock::now()).await.unwrap().unreachable, 0);
         rename(&engine, NameChange::Delete { name: name("aside") }).await;
+        assert_eq!(engine.status(clock::now()).await.unwrap().unreachable, 1, "what compaction could free is said");
         thread::sleep(Duration::from_millis(3));
         let compacted = engine.compact(clock::now()).await.unwrap();
         assert_eq!((compacted.versions, compacted.commits, compacted.names), (1, 1, 1), "{compacted:?}");
         sound(engine.verify().await.unwrap());
         rename(&engine, NameChange::Delete { name: name("kept") }).await;
+        assert_eq!(engine.status(clock::now()).await.unwrap().unreachable, 2);
         thread::sleep(Duration::from_millis(3));
         let compacted = engine.compact(clock::now()).await.unwrap();
         assert_eq!((compacted.versions, compacted.commits, compacted.names), (2, 2, 1), "{compacted:?}");
         sound(engine.verify().await.unwrap());
+        assert_eq!(engine.status(clock::now()).await.unwrap().unreachable, 0);
         assert_eq!(found(&database, "goes"), 0);
         assert_eq!(engine.names(Names::All).await.unwrap().len(), 1);
         // Numbers are never given twice.

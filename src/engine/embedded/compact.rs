@@ -3,7 +3,6 @@
 //! number is handed out twice. Either all of it happens or nothing: one transaction, or one new file.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 
 use redb::{ReadableTable, ReadableTableMetadata};
 use roaring::RoaringBitmap;
@@ -13,8 +12,8 @@ use super::read::delta_of;
 use super::rewrite::{self, LeftOut, Scrub};
 use super::store::Store;
 use super::tables::{
-    self, COMMIT_IDS, COMMITS, CommitRow, Event, FEEDBACK, NAMES, OPS, PENDING, Reply, STATES, Snapshot, TOUCHES,
-    VERSIONS, WIDE, every_name,
+    self, COMMIT_IDS, COMMITS, CommitRow, FEEDBACK, NAMES, OPS, PENDING, Reply, STATES, Snapshot, TOUCHES, VERSIONS,
+    WIDE,
 };
 use crate::clock;
 use crate::engine::history::lives::{self as history, Life, Reaching, Unreached, forgotten};
@@ -36,30 +35,10 @@ pub fn nothing_to_do(store: &Store, before: Time) -> Result<Option<Compacted>> {
     Ok(Some(Compacted { bytes_before: bytes, bytes_after: bytes, ..Compacted::default() }))
 }
 
-/// How many versions no living name reaches: counted anew only when a name went or came back.
-#[derive(Default)]
-pub struct Unreachable(Mutex<Counted>);
-
-#[derive(Default)]
-struct Counted {
-    /// The names that are deleted, and since when.
-    gone: Vec<(Name, Time)>,
-    count: u32,
-}
-
-impl Unreachable {
-    pub fn count(&self, truth: &Snapshot) -> Result<u32> {
-        let names = every_name(&truth.open(NAMES)?)?.into_iter();
-        let gone: Vec<_> =
-            names.filter(|(_, last)| last.event == Event::Deleted).map(|(name, last)| (name, last.at)).collect();
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.gone != gone {
-            let (_, kept) = forgotten(lives(truth)?, Time::MAX);
-            let count = unreached(truth, roots(truth, &kept)?)?.versions.len() as u32;
-            *known = Counted { gone, count };
-        }
-        Ok(known.count)
-    }
+/// How many versions no name reaches: by going through history.
+pub fn count_unreached(truth: &Snapshot) -> Result<u32> {
+    let (_, kept) = forgotten(lives(truth)?, Time::MAX);
+    Ok(unreached(truth, roots(truth, &kept)?)?.versions.len() as u32)
 }
 
 /// On the writer's thread, with nothing else under way.

@@ -4,6 +4,7 @@
 use redb::{ReadableTable, ReadableTableMetadata};
 use roaring::RoaringBitmap;
 
+use super::compact::count_unreached;
 use super::index::Found;
 use super::store::Store;
 use super::tables::{
@@ -189,7 +190,7 @@ impl Store {
             by_kind: self.mending(|| self.index.by_kind(&state.served))?,
             branches: count(NameKind::Branch) as u32,
             snapshots: count(NameKind::Snapshot) as u32,
-            unreachable: self.unreachable.count(&truth)?,
+            unreachable: self.unreachable.count(names, || count_unreached(&truth))?,
             commits: truth.open(COMMITS)?.len()? as u32,
             versions: truth.open(VERSIONS)?.len()? as u32,
             truth_bytes: self.truth_bytes()?,

@@ -16,7 +16,6 @@ use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend};
 use roaring::RoaringBitmap;
 
 use self::open::{Beginning, Opened, open_database};
-use super::compact::Unreachable;
 use super::disk::Disk;
 use super::index::{Entry, Index, Watermark};
 use super::opener::Opener;
@@ -24,6 +23,7 @@ use super::tables::{self, COMMITS, CommitRow, STATES, Snapshot, VERSIONS, Versio
 use super::unembedded::OnBranches;
 use super::vectors::Vectors;
 use crate::engine::At;
+use crate::engine::history::lives::Unreachable;
 use crate::engine::history::naming::no_branch;
 use crate::engine::history::state::{self, States};
 pub use crate::engine::history::state::{Head, Heads, State};

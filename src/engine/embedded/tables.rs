@@ -7,8 +7,8 @@ mod names;
 use redb::{Key, ReadTransaction, ReadableTable, TableDefinition, Value};
 
 pub use super::super::history::rows::{
-    Body, CommitRow, Delta, Event, Move, Place, Reply, VersionRow, bitmap, bitmap_bytes, damaged, feedback,
-    feedback_bytes, pending, pending_bytes,
+    Body, CommitRow, Delta, Move, Place, Reply, VersionRow, bitmap, bitmap_bytes, damaged, feedback, feedback_bytes,
+    pending, pending_bytes,
 };
 use crate::error::Result;
 use crate::model::canon::{Reader, Writer};

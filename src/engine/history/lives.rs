@@ -1,6 +1,8 @@
 //! Lives of names: from when one came to be until it was deleted or renamed. What compaction forgets of them, and what
 //! only the forgotten ones reached.
 
+use std::sync::{Mutex, PoisonError};
+
 use roaring::RoaringBitmap;
 
 use super::rows::{Event, Move};
@@ -80,6 +82,34 @@ impl Life {
             Some((End::Deleted, at)) => at >= before,
             Some((End::Renamed, _)) => false,
         }
+    }
+}
+
+/// How many versions no name reaches: counted anew only when a name went or came back.
+#[derive(Default)]
+pub struct Unreachable(Mutex<Counted>);
+
+#[derive(Default)]
+struct Counted {
+    /// The names that are deleted, and since when.
+    gone: Vec<(Name, Time)>,
+    count: u32,
+}
+
+impl Unreachable {
+    /// `names` are those that do not stand any more, or more, with their last moves; `count` goes through history.
+    pub fn count(
+        &self,
+        names: impl IntoIterator<Item = (Name, Move)>,
+        count: impl FnOnce() -> Result<u32>,
+    ) -> Result<u32> {
+        let names = names.into_iter().filter(|(_, last)| last.event == Event::Deleted);
+        let gone: Vec<_> = names.map(|(name, last)| (name, last.at)).collect();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.gone != gone {
+            *known = Counted { gone, count: count()? };
+        }
+        Ok(known.count)
     }
 }
 

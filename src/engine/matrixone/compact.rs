@@ -32,12 +32,11 @@ impl Store {
         if !is_due {
             return Ok(Compacted::default());
         }
-        let (compacted, tables) = self.patient()?.write(|session| {
-            let ground = self.alone(session)?;
-            let (names, kept) = forgotten(lives(Moves::of(&ground))?, before);
-            let gone = unreached(&ground, &kept)?;
-            forget_rows(&ground, &gone)?;
-            names.iter().try_for_each(|life| forget_name(&ground, life))?;
+        let (compacted, tables) = self.alone(&self.patient()?, |ground| {
+            let (names, kept) = forgotten(lives(Moves::of(ground))?, before);
+            let gone = unreached(ground, &kept)?;
+            forget_rows(ground, &gone)?;
+            names.iter().try_for_each(|life| forget_name(ground, life))?;
             let marks = ground.run(sql::DELETE_MARKS, vec![marks_until.0.into()])?;
             let compacted = Compacted {
                 versions: gone.versions.len() as u32,
@@ -46,10 +45,24 @@ impl Store {
                 marks: marks as u32,
                 ..Compacted::default()
             };
-            Ok((compacted, stray_tables(&ground)?))
+            Ok((compacted, stray_tables(ground)?))
         })?;
         self.drop_tables(&tables)?;
         Ok(compacted)
+    }
+}
+
+impl Store {
+    /// How many versions no name reaches. Others may write meanwhile: what is newer than the first look is left out.
+    pub fn unreachable(&self) -> Result<u32> {
+        let gone = self.reading(|reader| reader.names(sql::NAMES_GONE))?;
+        self.unreachable.count(gone, || {
+            self.patient()?.read(|session| {
+                let reader = self.as_of_now(session)?;
+                let (_, kept) = forgotten(lives(Moves::of(&reader))?, Time::MAX);
+                Ok(unreached(&reader, &kept)?.versions.len() as u32)
+            })
+        })
     }
 }
 
@@ -62,7 +75,7 @@ fn unreached(ground: &Reader, kept: &[Life]) -> Result<Unreached> {
         roots.extend(ground.number_of(pending(&record)?.theirs)?);
     }
     let mut reaching = Reaching::from(roots);
-    let mut below = u64::from(u32::MAX);
+    let mut below = u64::from(ground.next().commit);
     loop {
         let some = ground.rows(sql::COMMITS_BELOW, vec![below.into(), COMMITS_AT_ONCE.into()])?;
         let is_last = some.len() < COMMITS_AT_ONCE as usize;

@@ -10,7 +10,6 @@ use std::collections::{HashMap, HashSet};
 
 use roaring::RoaringBitmap;
 
-use super::session::Session;
 use super::store::Store;
 use super::truth::Reader;
 use super::write::{Left, put_commit, put_name};
@@ -39,12 +38,11 @@ struct Leftover {
 impl Store {
     /// Takes memories out of every branch, and their bytes out of every row.
     pub fn erase(&self, op: OpId, ask: &Erase) -> Result<Erased> {
-        let (erased, leftover) = self.patient()?.write(|session| {
-            let ground = self.alone(session)?;
-            if let Some(erased) = replayed(&ground, op)? {
+        let (erased, leftover) = self.alone(&self.patient()?, |ground| {
+            if let Some(erased) = replayed(ground, op)? {
                 return Ok((Erased { is_replay: true, ..erased }, Leftover::default()));
             }
-            take_out(&ground, op, ask)
+            take_out(ground, op, ask)
         })?;
         let cleared = if erased.is_replay { self.drop_orphans(0) } else { self.clear(&leftover) };
         cleared.map_err(|error| Error {
@@ -56,14 +54,6 @@ impl Store {
             ..error
         })?;
         Ok(erased)
-    }
-
-    /// Takes the row that every writer takes first, and looks at history as it is now.
-    pub(super) fn alone<'s>(&'s self, session: &'s mut Session) -> Result<Reader<'s>> {
-        let found = session.first(sql::LOCK, vec![])?.ok_or_else(|| damaged("`meta` is empty"))?;
-        let (next_vid, next_commit, upheavals): (u32, u32, u64) = row(found)?;
-        self.know(session, upheavals)?;
-        Ok(Reader::writing(self, session, upheavals, (next_vid, next_commit)))
     }
 
     fn clear(&self, leftover: &Leftover) -> Result<()> {
@@ -105,8 +95,6 @@ fn take_out(ground: &Reader, op: OpId, ask: &Erase) -> Result<(Erased, Leftover)
     }
     forget_resolutions(ground, &memories)?;
     feedback::forget(ground, &memories)?;
-    let (next_vid, next_commit) = ground.next();
-    ground.run(sql::ADVANCE, vec![next_vid.into(), next_commit.into()])?;
     let reply = Reply::encode_erased(ask.at, &erased);
     ground.run(sql::INSERT_OP, vec![put::op_hex(op).into(), ask.at.0.into(), reply.into()])?;
     Ok((erased, leftover))
@@ -198,7 +186,7 @@ pub fn stray_tables(ground: &Reader) -> Result<Vec<u32>> {
         stray.extend(number.filter(|number: &u32| !known.contains(number)));
     }
     if let Some(last) = stray.iter().max() {
-        ground.run(sql::PASS_TABLE, vec![(last + 1).into(), (last + 1).into()])?;
+        ground.pass_table(*last);
     }
     Ok(stray)
 }

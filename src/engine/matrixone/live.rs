@@ -6,7 +6,9 @@ use roaring::RoaringBitmap;
 
 use super::session::Session;
 use super::sql;
-use crate::engine::history::rows::{Delta, damaged};
+use super::store::PATIENCE;
+use super::truth::Reader;
+use crate::engine::history::rows::Delta;
 use crate::error::Result;
 
 /// Numbers in one statement.
@@ -44,20 +46,16 @@ fn run(vids: &RoaringBitmap) -> Option<Vec<Value>> {
     runs.next().is_none().then(|| vec![(*run.start()).into(), (*run.end()).into()])
 }
 
-/// A number for a new table, given to nobody else.
-pub fn next_table(session: &mut Session) -> Result<u32> {
-    session.run(sql::TAKE_TABLE, vec![])?;
-    let row = session.first(sql::NEXT_TABLE, vec![])?.ok_or_else(|| damaged("`meta` is empty"))?;
-    let (next,): (u32,) = super::row(row)?;
-    Ok(next - 1)
-}
-
 /// A table that holds a state, made of the nearest of those there are.
-pub fn make(session: &mut Session, state: &RoaringBitmap, nearest: (u32, &RoaringBitmap)) -> Result<u32> {
-    let table = next_table(session)?;
-    let (source, held) = nearest;
-    session.text(&sql::branch_live(table, source))?;
-    change(session, table, &Delta { added: state - held, removed: held - state })?;
+pub fn make(ground: &Reader, state: &RoaringBitmap) -> Result<u32> {
+    let (nearest, held) = ground.nearest(state)?;
+    let table = ground.next_table();
+    ground.with(|session| {
+        // The server is there, and may have much to copy.
+        session.extend(PATIENCE);
+        session.text(&sql::branch_live(table, nearest.table))?;
+        change(session, table, &Delta { added: state - &*held, removed: &*held - state })
+    })?;
     Ok(table)
 }
 

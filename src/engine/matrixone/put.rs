@@ -92,6 +92,7 @@ pub fn forget(ground: &Reader, ops: &[OpId]) -> Result<()> {
     if ops.is_empty() {
         return Ok(());
     }
+    ops.iter().for_each(|op| ground.own.know_reply(*op, None));
     ground.with(|session| session.text(&sql::delete_ops(&sql::hexes(ops.iter().map(|op| op_hex(*op))))))
 }
 

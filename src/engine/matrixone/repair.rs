@@ -24,13 +24,12 @@ impl Store {
         let pool = self.patient()?;
         self.commits.rest();
         self.states.forget_all();
-        let (repaired, tables) = pool.write(|session| {
-            let ground = self.alone(session)?;
+        let (repaired, tables) = self.alone(&pool, |ground| {
             let mut readable = Checking::of("Every row of the store can be read.");
-            columns(&ground, &mut readable)?;
-            tables_of_branches(&ground, &mut readable)?;
+            columns(ground, &mut readable)?;
+            tables_of_branches(ground, &mut readable)?;
             ground.run(sql::RAISE, vec![])?;
-            Ok((readable.done(), stray_tables(&ground)?))
+            Ok((readable.done(), stray_tables(ground)?))
         })?;
         self.drop_tables(&tables)?;
         let mut checks = vec![repaired];
@@ -100,10 +99,7 @@ fn tables_of_branches(ground: &Reader, readable: &mut Checking) -> Result<()> {
                 continue;
             }
             // One that is lost is made of another branch's.
-            Some(Err(_)) | None => {
-                let (nearest, held) = ground.nearest(&state.served)?;
-                ground.with(|session| live::make(session, &state.served, (nearest.table, &held)))?
-            }
+            Some(Err(_)) | None => live::make(ground, &state.served)?,
         };
         ground.run(sql::PUT_TABLE, vec![table.into(), name.as_str().into()])?;
     }

@@ -2,7 +2,7 @@
 //! there. What a failure meant is remembered for `pool.rs`, which decides what comes next.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Row, Value};
@@ -56,6 +56,11 @@ impl Session {
     /// When the request must be over.
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// What comes next may take this long, because of its length and not because nobody answers.
+    pub fn extend(&mut self, by: Duration) {
+        self.deadline = self.deadline.max(Instant::now() + by);
     }
 
     /// The rows of a prepared statement; it is prepared once for each connection. `params` stand for its `?`.

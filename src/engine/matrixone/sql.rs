@@ -110,10 +110,8 @@ pub fn drop_live(id: u32) -> String {
 // ---- Writing (write.rs, put.rs, live.rs) ----
 
 /// Who holds this row writes; everybody else who would, waits.
-pub const LOCK: &str = "select next_vid, next_commit, upheavals from meta where id = 1 for update";
-pub const ADVANCE: &str = "update meta set next_vid = ?, next_commit = ? where id = 1";
-pub const TAKE_TABLE: &str = "update meta set next_table = next_table + 1 where id = 1";
-pub const NEXT_TABLE: &str = "select next_table from meta where id = 1";
+pub const LOCK: &str = "select next_vid, next_commit, next_table, upheavals from meta where id = 1 for update";
+pub const ADVANCE: &str = "update meta set next_vid = ?, next_commit = ?, next_table = ? where id = 1";
 pub const INSERT_COMMIT: &str = "insert into commits values (?, ?, ?, ?, ?, ?, ?, ?, ?)";
 pub const INSERT_WIDE: &str = "insert into wide values (?, ?)";
 pub const INSERT_STATE: &str = "insert into states values (?, ?)";
@@ -133,6 +131,19 @@ pub const LIVES: &str = "select live, number from names where live is not null";
 
 pub fn put_feedback(rows: usize) -> String {
     format!("replace into feedback values {}", rows_of(rows, 2))
+}
+
+/// What writes are judged by first, in one look: where these names stand, and on request every branch; and the replies
+/// to these operations, which have no `seq`.
+pub fn known(names: usize, ops: usize, has_branches: bool) -> String {
+    let list = |count| vec!["concat('', ?)"; count].join(", ");
+    let branches = if has_branches { " or live is not null" } else { "" };
+    format!(
+        "select name, made_at, seq, live, record from names where name in ({}){branches} \
+         union all select op, made_at, null, null, reply from ops where op in ({})",
+        list(names),
+        list(ops)
+    )
 }
 
 /// Operations by their ids in hex.
@@ -196,6 +207,7 @@ pub const LAST_MOVE_UNTIL: &str = "select made_at, seq, record from moves where 
 pub const NEXT_MOVE: &str = "select made_at, seq, record from moves where name = concat('', ?) and made_at > ? \
      order by made_at, seq limit 1";
 pub const EVERY_NAME: &str = "select name, made_at, seq, record from names order by name";
+pub const NAMES_GONE: &str = "select name, made_at, seq, record from names where not is_living order by name";
 pub const BRANCHES: &str = "select name from names where is_living and kind = 0 order by name limit ?";
 /// A head, in one look: whether history was changed, and where the branch stands.
 pub const HEAD: &str = "select (select upheavals from meta where id = 1), number from names \

@@ -14,6 +14,7 @@ use super::vectors::Known;
 use super::{put, row, schema, sql};
 use crate::clock;
 use crate::engine::At;
+use crate::engine::history::lives::Unreachable;
 use crate::engine::history::naming::{standing, stood_at};
 use crate::engine::history::prefix::{ambiguous, prefix_range};
 use crate::engine::history::rows::{Reply, bitmap, damaged};
@@ -24,7 +25,7 @@ use crate::model::id::hex;
 use crate::model::{Kind, Name, OpId, Revision, StoreStatus, Time};
 
 /// For work whose length goes with the store's, such as a wide merge.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub const PATIENCE: Duration = Duration::from_secs(600);
 /// Old replies that become marks at a time.
 const MARKED_AT_ONCE: u32 = 500;
 
@@ -34,6 +35,7 @@ pub struct Store {
     pub states: States,
     pub commits: Commits,
     pub vectors: Known,
+    pub unreachable: Unreachable,
     /// Operations whose stored replies can go with the next write.
     pub acknowledged: Mutex<Vec<OpId>>,
     /// How often history had been changed when it was last looked at; 0 before that.
@@ -52,6 +54,7 @@ impl Store {
             states: States::default(),
             commits: Commits::default(),
             vectors: Known::default(),
+            unreachable: Unreachable::default(),
             acknowledged: Mutex::default(),
             upheavals: AtomicU64::new(0),
             offline: None,
@@ -148,6 +151,7 @@ impl Store {
 
     /// For `status`: counts, most of them by the server.
     pub fn status(&self) -> Result<StoreStatus> {
+        let unreachable = self.unreachable()?;
         self.reading(|reader| {
             let main = standing(reader, &Name::main())?;
             let (commit, state) = (reader.commit(main.standing.number)?, reader.state(main.standing.number)?);
@@ -166,6 +170,7 @@ impl Store {
                 snapshots,
                 commits,
                 versions,
+                unreachable,
                 head: Some(commit.id()),
                 ..StoreStatus::default()
             })
@@ -177,15 +182,11 @@ impl Store {
         let acknowledged = std::mem::take(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner));
         let oldest = clock::now().plus_ms(-Reply::KEPT_MS);
         let tidied = self.ready().and_then(|()| {
-            self.pool.write(|session| {
-                session.first(sql::LOCK, vec![])?;
-                if !acknowledged.is_empty() {
-                    let ops = sql::hexes(acknowledged.iter().map(|op| put::op_hex(*op)));
-                    session.text(&sql::delete_ops(&ops))?;
-                }
-                for found in session.rows(sql::OLD_REPLIES, vec![oldest.0.into(), MARKED_AT_ONCE.into()])? {
+            self.alone(&self.pool, |ground| {
+                put::forget(ground, &acknowledged)?;
+                for found in ground.rows(sql::OLD_REPLIES, vec![oldest.0.into(), MARKED_AT_ONCE.into()])? {
                     let (op, at): (String, i64) = row(found)?;
-                    session.run(sql::MARK_OP, vec![Reply::mark(Time(at)).into(), op.into()])?;
+                    ground.run(sql::MARK_OP, vec![Reply::mark(Time(at)).into(), op.into()])?;
                 }
                 Ok(())
             })

@@ -9,7 +9,7 @@ use mysql_async::prelude::FromValue;
 use mysql_async::{Row, Value};
 use roaring::RoaringBitmap;
 
-use super::own::Own;
+use super::own::{Next, Own};
 use super::session::Session;
 use super::store::Store;
 use super::{filter, live, row, sql};
@@ -60,16 +60,16 @@ impl Stored {
 impl<'s> Reader<'s> {
     /// For those who only read.
     pub fn new(store: &'s Store, session: &'s mut Session, upheavals: u64) -> Self {
-        Self::writing(store, session, upheavals, (u32::MAX, u32::MAX))
+        Self::writing(store, session, upheavals, Next::NEVER)
     }
 
-    /// For those who read what there was when these vids and numbers of commits were handed out next.
-    pub fn until(store: &'s Store, session: &'s mut Session, upheavals: u64, next: (u32, u32)) -> Self {
+    /// For those who read what there was when these were handed out next.
+    pub fn until(store: &'s Store, session: &'s mut Session, upheavals: u64, next: Next) -> Self {
         Self { own: Own::until(next), ..Self::new(store, session, upheavals) }
     }
 
-    /// For a transaction that hands out these vids and numbers of commits.
-    pub fn writing(store: &'s Store, session: &'s mut Session, upheavals: u64, next: (u32, u32)) -> Self {
+    /// For a transaction that hands these out.
+    pub fn writing(store: &'s Store, session: &'s mut Session, upheavals: u64, next: Next) -> Self {
         Self { store, session: RefCell::new(session), upheavals, own: Own::from(next), versions: RefCell::default() }
     }
 
@@ -186,10 +186,20 @@ impl<'s> Reader<'s> {
         Ok(known)
     }
 
+    /// Names with their last moves, as one of two statements says which.
+    pub fn names(&self, sql: &str) -> Result<Vec<(Name, Move)>> {
+        let one = |found| {
+            let (name, at, seq, record): (String, i64, u32, Vec<u8>) = row(found)?;
+            Ok((name.parse()?, Move::decode(Time(at), seq, &record)?))
+        };
+        self.rows(sql, vec![])?.into_iter().map(one).collect()
+    }
+
     /// The branch whose table is nearest to a state, and what that holds.
     pub fn nearest(&self, state: &RoaringBitmap) -> Result<(live::Live, Arc<RoaringBitmap>)> {
         let mut best: Option<(u64, live::Live, Arc<RoaringBitmap>)> = None;
-        for live in self.with(live::all)? {
+        let lives = self.own.lives().map_or_else(|| self.with(live::all), Ok)?;
+        for live in lives {
             let held = self.raw(live.number)?;
             let apart = held.len() + state.len() - 2 * held.intersection_len(state);
             if best.as_ref().is_none_or(|(least, ..)| apart < *least) {
@@ -424,12 +434,7 @@ impl Past for Reader<'_> {
     }
 
     fn every_name(&self) -> Result<Vec<(Name, Move)>> {
-        let found = self.rows(sql::EVERY_NAME, vec![])?;
-        let one = |found| {
-            let (name, at, seq, record): (String, i64, u32, Vec<u8>) = row(found)?;
-            Ok((name.parse()?, Move::decode(Time(at), seq, &record)?))
-        };
-        found.into_iter().map(one).collect()
+        self.names(sql::EVERY_NAME)
     }
 }
 

@@ -115,7 +115,7 @@ impl Store {
             .collect();
         for some in rows.chunks((NUMBERS_MAX / usize::from(space.dims)).max(1)) {
             // Whoever erases holds the lock that is taken here, so that nothing comes back.
-            self.writing(|session| keep(session, id, some))?;
+            self.alone(&self.pool, |ground| ground.with(|session| keep(session, id, some)))?;
         }
         Ok(())
     }
@@ -140,10 +140,11 @@ impl Store {
     }
 
     pub fn forget_space(&self, model: &ModelId) -> Result<()> {
-        let gone = self.writing(|session| {
-            let found = session.rows(sql::SPACES_OF, vec![model.as_str().into()])?;
+        self.ready()?;
+        let gone = self.alone(&self.pool, |ground| {
+            let found = ground.rows(sql::SPACES_OF, vec![model.as_str().into()])?;
             let gone = found.into_iter().map(|found| row(found).map(|(id,)| id)).collect::<Result<Vec<u32>>>()?;
-            session.run(sql::DELETE_SPACES, vec![model.as_str().into()])?;
+            ground.run(sql::DELETE_SPACES, vec![model.as_str().into()])?;
             Ok(gone)
         })?;
         for id in gone {
@@ -152,27 +153,18 @@ impl Store {
         Ok(())
     }
 
-    /// One transaction of somebody who holds the lock that every writer takes.
-    fn writing<T>(&self, mut work: impl FnMut(&mut Session) -> Result<T>) -> Result<T> {
-        self.ready()?;
-        self.pool.write(|session| {
-            session.first(sql::LOCK, vec![])?.ok_or_else(|| damaged("`meta` is empty"))?;
-            work(session)
-        })
-    }
-
     /// The number of a space. Its table is there before its row: making tables is no part of a transaction.
     fn space_or_new(&self, space: &Space) -> Result<u32> {
         if let Some(id) = self.reading(|reader| space_of(reader, space))? {
             return Ok(id);
         }
-        let id = self.writing(live::next_table)?;
+        let id = self.alone(&self.pool, |ground| Ok(ground.next_table()))?;
         self.pool.read(|session| session.text(&sql::create_vectors(id, space.dims)))?;
-        let kept = self.writing(|session| match find_space(session, space)? {
+        let kept = self.alone(&self.pool, |ground| match ground.with(|session| find_space(session, space))? {
             Some(other) => Ok(other),
             None => {
                 let values = vec![id.into(), space.model.as_str().into(), space.dims.into()];
-                session.run(sql::INSERT_SPACE, values).map(|_| id)
+                ground.run(sql::INSERT_SPACE, values).map(|_| id)
             }
         })?;
         if kept != id {

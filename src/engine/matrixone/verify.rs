@@ -39,24 +39,20 @@ impl Store {
         self.states.forget_all();
         for _ in 0..TRIES_MAX {
             let (mut checks, commits, upheavals) = pool.read(|session| {
-                let found = session.first(sql::META_NOW, vec![])?.ok_or_else(|| damaged("`meta` is empty"))?;
-                let (next_vid, next_commit, upheavals): (u32, u32, u64) = row(found)?;
-                self.know(session, upheavals)?;
-                let reader = Reader::until(self, session, upheavals, (next_vid, next_commit));
+                let reader = self.as_of_now(session)?;
                 let (mut checks, census, gone) = versions(&reader)?;
                 let (history, commits) = audit::commits(&reader, &census)?;
                 checks.extend(history);
                 checks.push(vectors(&reader, &gone)?);
                 checks.push(replies(&reader)?);
                 checks.push(feedback::verify(&reader)?);
-                Ok((checks, commits, upheavals))
+                Ok((checks, commits, reader.upheavals()))
             })?;
-            let stands = pool.write(|session| {
-                let ground = self.alone(session)?;
+            let stands = self.alone(&pool, |ground| {
                 if ground.upheavals() != upheavals {
                     return Ok(None);
                 }
-                Ok(Some([names(&ground, &commits)?, tables(&ground)?]))
+                Ok(Some([names(ground, &commits)?, tables(ground)?]))
             })?;
             if let Some(stands) = stands {
                 checks.extend(stands);
@@ -87,8 +83,8 @@ pub struct Judged {
 pub fn every_version(reader: &Reader, mut see: impl FnMut(Vec<(u32, Result<Judged>)>) -> Result<()>) -> Result<()> {
     let mut after = -1i64;
     loop {
-        let page =
-            reader.rows(&sql::versions_after(), vec![after.into(), reader.next().0.into(), VERSIONS_AT_ONCE.into()])?;
+        let page = reader
+            .rows(&sql::versions_after(), vec![after.into(), reader.next().vid.into(), VERSIONS_AT_ONCE.into()])?;
         let is_last = page.len() < VERSIONS_AT_ONCE as usize;
         let mut judged = Vec::with_capacity(page.len());
         for found in page {
@@ -417,8 +413,10 @@ impl Stored for Reader<'_> {
     fn every_commit(&self, mut see: impl FnMut(u32, Result<CommitRow>) -> Result<()>) -> Result<()> {
         let mut after = -1i64;
         loop {
-            let page =
-                self.rows(sql::COMMITS_BY_ID_AFTER, vec![after.into(), self.next().1.into(), COMMITS_AT_ONCE.into()])?;
+            let page = self.rows(
+                sql::COMMITS_BY_ID_AFTER,
+                vec![after.into(), self.next().commit.into(), COMMITS_AT_ONCE.into()],
+            )?;
             let is_last = page.len() < COMMITS_AT_ONCE as usize;
             for found in page {
                 let (number, id, record): (u32, String, Vec<u8>) = row(found)?;
@@ -446,7 +444,7 @@ impl Stored for Reader<'_> {
         loop {
             let (memory, number) = after;
             let values =
-                vec![self.next().1.into(), memory.into(), memory.into(), number.into(), NUMBERS_AT_ONCE.into()];
+                vec![self.next().commit.into(), memory.into(), memory.into(), number.into(), NUMBERS_AT_ONCE.into()];
             let page = self.rows(sql::TOUCHES_AFTER, values)?;
             let is_last = page.len() < NUMBERS_AT_ONCE as usize;
             for found in page {
@@ -461,8 +459,9 @@ impl Stored for Reader<'_> {
     }
 
     fn counts(&self) -> Result<Rows> {
-        let found =
-            self.first(sql::ROWS, vec![self.next().1.into(); 3])?.ok_or_else(|| damaged("nothing can be counted"))?;
+        let found = self
+            .first(sql::ROWS, vec![self.next().commit.into(); 3])?
+            .ok_or_else(|| damaged("nothing can be counted"))?;
         let (ids, wide, keyframes) = row(found)?;
         Ok(Rows { ids, wide, keyframes })
     }

@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 use super::natives::{self, Native};
 use super::store::Store;
 use super::truth::Reader;
-use super::{feedback, live, put, row, sql, store};
+use super::{feedback, live, put, sql, store};
 use crate::engine::history::commit::Next;
 use crate::engine::history::draft::{Step, settle};
 use crate::engine::history::judge::{Judged, Task, Verdict, judge};
@@ -31,11 +31,12 @@ pub struct Order {
 }
 
 impl Order {
-    /// Whether it may take longer than a request has: a plan of a whole branch, an import, a new branch's table.
+    /// Whether it may take longer than a request has: a plan of a whole branch, an import. (A new branch's table may,
+    /// too, and mostly does not: see `live::make`.)
     fn is_long(&self) -> bool {
         match &self.write.work {
             Work::Plan(_) => true,
-            Work::Changes(changes) => changes.len() > SHORT_CHANGES_MAX || !self.write.names.is_empty(),
+            Work::Changes(changes) => changes.len() > SHORT_CHANGES_MAX,
         }
     }
 }
@@ -65,20 +66,13 @@ impl Store {
         let is_long = orders.iter().any(|order| order.is_long());
         let pool = if is_long { self.patient() } else { self.ready().map(|()| self.pool.clone()) };
         let served = pool.and_then(|pool| {
-            pool.write(|session| {
-                let found = session.first(sql::LOCK, vec![])?.ok_or_else(|| damaged("`meta` is empty"))?;
-                let (next_vid, next_commit, upheavals): (u32, u32, u64) = row(found)?;
-                self.know(session, upheavals)?;
-                let ground = Reader::writing(self, session, upheavals, (next_vid, next_commit));
-                put::forget(&ground, &acknowledged)?;
+            self.alone(&pool, |ground| {
+                put::forget(ground, &acknowledged)?;
+                ground.look_ahead(orders)?;
                 let mut left = Left::default();
-                let one = |order| one(&ground, order, &natives, &mut left);
+                let one = |order| one(ground, order, &natives, &mut left);
                 let answers = orders.iter().map(one).collect::<Result<Vec<_>>>()?;
-                let next = ground.next();
-                if next != (next_vid, next_commit) {
-                    ground.run(sql::ADVANCE, vec![next.0.into(), next.1.into()])?;
-                }
-                Ok((answers, left, upheavals))
+                Ok((answers, left, ground.upheavals()))
             })
         });
         match served {
@@ -193,7 +187,8 @@ fn put_down(
     }
     feedback::put(ground, &ratings)?;
     let reply = Reply::encode(write.at, &applied);
-    ground.run(sql::INSERT_OP, vec![put::op_hex(op).into(), write.at.0.into(), reply.into()])?;
+    ground.run(sql::INSERT_OP, vec![put::op_hex(op).into(), write.at.0.into(), reply.clone().into()])?;
+    ground.own.know_reply(op, Some(reply));
     Ok(applied)
 }
 
@@ -225,7 +220,7 @@ pub fn put_name(ground: &Reader, name: &Name, after: &Move, left: &mut Left) -> 
     let before = ground.last_move(name, Time::MAX)?;
     let table = match &after.event {
         _ if after.standing.kind == NameKind::Snapshot => None,
-        Event::Created | Event::Restored => Some(make_table(ground, after.standing.number)?),
+        Event::Created | Event::Restored => Some(live::make(ground, &ground.state(after.standing.number)?.served)?),
         Event::Moved | Event::Protected => ground.live(name)?,
         Event::RenamedFrom(before) => ground.carried(before),
         Event::RenamedAway => {
@@ -238,12 +233,6 @@ pub fn put_name(ground: &Reader, name: &Name, after: &Move, left: &mut Left) -> 
         }
     };
     ground.with(|session| put::named(session, name, before.as_ref(), after, table))?;
-    ground.own.know_name(name, (Some(after.clone()), table));
+    ground.own.move_name(name, after.clone(), table);
     Ok(())
-}
-
-fn make_table(ground: &Reader, number: u32) -> Result<u32> {
-    let state = ground.state(number)?;
-    let (nearest, held) = ground.nearest(&state.served)?;
-    ground.with(|session| live::make(session, &state.served, (nearest.table, &held)))
 }

@@ -8,8 +8,6 @@ pub const META_NOW: &str = "select next_vid, next_commit, upheavals from meta wh
 pub const PUT_ERASED: &str = "update erased set versions = ? where id = 1";
 /// History has changed for those who remember it.
 pub const RAISE: &str = "update meta set upheavals = upheavals + 1 where id = 1";
-/// Numbers of tables that are about to be dropped are not handed out again.
-pub const PASS_TABLE: &str = "update meta set next_table = ? where id = 1 and next_table < ?";
 pub const NAMED_NATIVES: &str = "select name, snapshot from natives";
 pub const EVERY_PENDING: &str = "select branch, record from pending order by branch";
 
