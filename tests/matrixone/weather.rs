@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use memoria::clock;
 use memoria::engine::conformance::samples::{ALL, apply, memory, op, write};
@@ -21,20 +21,24 @@ use crate::proxy::{Proxy, Weather};
 use crate::server::{Database, port, runtime};
 use crate::support::{seed, setting};
 
+const PATIENCE: Duration = Duration::from_secs(300);
+
 async fn head(engine: &MatrixOne) -> At {
     engine.resolve(&Revision::Name(Name::main()), clock::now()).await.unwrap()
 }
 
-/// As a shim does: what is not known is asked again under the same id.
+/// As a shim does: what is not known is asked again under the same id. A server that was killed may take a minute to
+/// come back, and meanwhile each try is refused at once.
 async fn surely(engine: &MatrixOne, op: OpId, order: &Write) -> Applied {
-    for _ in 0..100 {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
         match engine.apply(op, order.clone()).await {
             Ok(applied) => return applied,
             Err(error) => assert!(matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Unknown), "{error}"),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("a write did not go through in 100 tries");
+    panic!("a write did not go through in {PATIENCE:?}");
 }
 
 fn storing(text: &str) -> Write {
