@@ -162,7 +162,7 @@ impl Store {
 impl Reader<'_> {
     /// Reads what these writes are judged by first, in one look rather than one for each.
     pub(super) fn look_ahead(&self, orders: &[Order]) -> Result<()> {
-        let mut names: Vec<&Name> = orders.iter().flat_map(|order| named(order)).collect();
+        let mut names: Vec<&Name> = orders.iter().flat_map(named).collect();
         names.sort_unstable();
         names.dedup();
         names.truncate(NAMES_AHEAD_MAX);
