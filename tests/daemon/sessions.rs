@@ -125,7 +125,8 @@ const VERSION_BYTES_MAX: u64 = 300;
 fn keep_notes(home: &Home, number: usize, is_done: &AtomicBool, writes: &AtomicU64) {
     let (name, branch) = (NAMES[number], format!("branch-{number}"));
     let mut agent = Agent::introduced(home, name);
-    agent.call("memory_branch", json!({"name": branch}));
+    // A session begins where its project was last: on the branch of an agent that was quicker, with what it has there.
+    agent.call("memory_branch", json!({"name": branch, "from": "main"}));
     agent.call("memory_checkout", json!({"name": branch}));
     let mut notes: Vec<(Value, String)> = Vec::new();
     for n in 0..NOTES {
