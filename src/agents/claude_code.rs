@@ -5,8 +5,6 @@
 //! folder stands for `~/.claude`, and holds `.claude.json` too
 //! (https://code.claude.com/docs/en/claude-directory, and what the client's own `mcp add` does).
 
-use std::path::{Path, PathBuf};
-
 use super::ours;
 use super::{Agent, Dialect, Machine, Reach, Source, Step, Tried};
 
@@ -18,20 +16,18 @@ pub const AGENT: Agent = Agent {
         read: "2026-11-23",
         tried: Tried::Client("@anthropic-ai/claude-code 2.1.197"),
     },
-    is_installed: |machine| machine.has_program("claude") || folder(machine).is_dir(),
+    is_installed: |machine| machine.has_program("claude") || machine.folder(FOLDER, ".claude").is_dir(),
     plan,
 };
 
 /// The variable that puts the user's settings elsewhere.
 pub(super) const FOLDER: &str = "CLAUDE_CONFIG_DIR";
 
-fn folder(machine: &Machine) -> PathBuf {
-    machine.moved_to(FOLDER).map_or_else(|| machine.home.join(".claude"), Path::to_owned)
-}
-
 fn plan(machine: &Machine, reach: &Reach) -> Vec<Step> {
     let (servers, folder) = match reach {
-        Reach::User => (machine.moved_to(FOLDER).unwrap_or(&machine.home).join(".claude.json"), folder(machine)),
+        Reach::User => {
+            (machine.moved_to(FOLDER).unwrap_or(&machine.home).join(".claude.json"), machine.folder(FOLDER, ".claude"))
+        }
         Reach::Project(project) => (project.join(".mcp.json"), project.join(".claude")),
     };
     let entry = ours::stdio(machine, reach);

@@ -3,8 +3,6 @@
 //! user trusts it, and `AGENTS.md`. Codex runs a hook only after the user has looked at it with `/hooks`. Where
 //! `CODEX_HOME` is set, that folder stands for `~/.codex` (https://developers.openai.com/codex/environment-variables).
 
-use std::path::{Path, PathBuf};
-
 use super::ours::{self, NAME};
 use super::{Agent, Dialect, Edit, Machine, Purpose, Reach, Source, Step, Tried};
 
@@ -16,19 +14,15 @@ pub const AGENT: Agent = Agent {
         read: "2026-11-23",
         tried: Tried::Client("@openai/codex 0.169.0"),
     },
-    is_installed: |machine| machine.has_program("codex") || folder(machine).is_dir(),
+    is_installed: |machine| machine.has_program("codex") || machine.folder(FOLDER, ".codex").is_dir(),
     plan,
 };
 
 /// The variable that puts the user's settings elsewhere.
 pub(super) const FOLDER: &str = "CODEX_HOME";
 
-fn folder(machine: &Machine) -> PathBuf {
-    machine.moved_to(FOLDER).map_or_else(|| machine.home.join(".codex"), Path::to_owned)
-}
-
 fn plan(machine: &Machine, reach: &Reach) -> Vec<Step> {
-    let folder = reach.project().map_or_else(|| folder(machine), |project| project.join(".codex"));
+    let folder = reach.project().map_or_else(|| machine.folder(FOLDER, ".codex"), |project| project.join(".codex"));
     let rule = reach.project().unwrap_or(&folder).join("AGENTS.md");
     let text = format!("command = {}\nargs = [\"mcp\"]\n", ours::quoted(&machine.program(reach)));
     let edit = Edit::Toml { table: vec!["mcp_servers".to_owned(), NAME.to_owned()], text };

@@ -181,6 +181,11 @@ impl Machine {
         Ok(Self { home, config, system, path, moved, memoria })
     }
 
+    /// The folder that this variable names, or where it is not set the one of this name at home.
+    fn folder(&self, variable: &str, name: &str) -> PathBuf {
+        self.moved_to(variable).map_or_else(|| self.home.join(name), Path::to_owned)
+    }
+
     /// The folder that this variable names, if it is set.
     fn moved_to(&self, variable: &str) -> Option<&Path> {
         self.moved.iter().find(|(name, _)| *name == variable).map(|(_, folder)| folder.as_path())

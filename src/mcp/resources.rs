@@ -140,8 +140,8 @@ fn decoded(part: &str) -> Option<String> {
     while let Some(byte) = bytes.next() {
         out.push(match byte {
             b'%' => {
-                let digits = [bytes.next()?, bytes.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
             }
             byte => byte,
         });
@@ -181,6 +181,7 @@ mod tests {
             "file:///etc",
             "memoria://memory/%zz",
             "memoria://memory/%f",
+            "memoria://memory/%+f",
             "memoria://branch/%00/log",
             "memoria://briefing/x",
         ] {
