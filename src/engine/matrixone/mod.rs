@@ -33,6 +33,7 @@ pub mod settings;
 mod sql;
 mod store;
 mod truth;
+mod turn;
 pub mod v04;
 mod vectors;
 mod verify;
@@ -66,8 +67,6 @@ use crate::model::{
 
 /// Requests that block at once: fewer than the daemon's threads for it, so that a slow server holds up nobody else.
 const BLOCKING_MAX: usize = 6;
-/// Writes in one transaction: a caller's answer waits for all of it.
-const BATCH_WRITES_MAX: usize = 64;
 
 /// The engine. Dropping it closes the connections.
 pub struct MatrixOne {
@@ -79,7 +78,8 @@ pub struct MatrixOne {
 /// Writes that wait for their turn.
 struct Waiting {
     orders: Mutex<Vec<(Order, oneshot::Sender<Result<Applied>>)>>,
-    turn: tokio::sync::Mutex<()>,
+    /// Of whoever writes; whether the last of them had a long write.
+    turn: tokio::sync::Mutex<bool>,
     /// Somebody sends what waits on this machine.
     is_sending: AtomicBool,
 }
@@ -129,15 +129,16 @@ impl Waiting {
     /// Serves everybody who waits, whoever asked for it. On its own task: nobody who goes away leaves the others
     /// waiting.
     async fn serve(self: Arc<Self>, store: Arc<Store>, places: Arc<Semaphore>) {
-        let _turn = self.turn.lock().await;
-        let (orders, answers): (Vec<Order>, Vec<_>) = {
+        let mut was_long = self.turn.lock().await;
+        let taken = {
             let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-            let some = orders.len().min(BATCH_WRITES_MAX);
-            orders.drain(..some).unzip()
+            turn::take(&mut orders, *was_long)
         };
-        if orders.is_empty() {
+        if taken.is_empty() {
             return;
         }
+        let (orders, answers): (Vec<Order>, Vec<_>) = taken.into_iter().unzip();
+        *was_long = orders.iter().any(Order::is_long);
         let Ok(_place) = places.acquire().await else { return };
         let count = orders.len();
         let served = tokio::task::spawn_blocking(move || store.serve_in_turn(&orders)).await;

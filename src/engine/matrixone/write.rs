@@ -22,7 +22,7 @@ use crate::lexical::Words;
 use crate::model::{Applied, Name, NameKind, OpId, Time, Work, Write};
 
 /// A write of so many changes is over within the usual deadline.
-const SHORT_CHANGES_MAX: usize = 200;
+pub const SHORT_CHANGES_MAX: usize = 200;
 
 /// A write that waits.
 pub struct Order {
@@ -33,7 +33,7 @@ pub struct Order {
 impl Order {
     /// Whether it may take longer than a request has: a plan of a whole branch, an import. (A new branch's table may,
     /// too, and mostly does not: see `live::make`.)
-    fn is_long(&self) -> bool {
+    pub fn is_long(&self) -> bool {
         match &self.write.work {
             Work::Plan(_) => true,
             Work::Changes(changes) => changes.len() > SHORT_CHANGES_MAX,
@@ -63,7 +63,7 @@ impl Store {
     pub fn together(&self, orders: &[Order]) -> Result<Vec<Result<Applied>>> {
         let acknowledged = mem::take(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner));
         let natives: Vec<Native> = orders.iter().flat_map(|order| self.natives_for(order.op, &order.write)).collect();
-        let is_long = orders.iter().any(|order| order.is_long());
+        let is_long = orders.iter().any(Order::is_long);
         let pool = if is_long { self.patient() } else { self.ready().map(|()| self.pool.clone()) };
         let served = pool.and_then(|pool| {
             self.alone(&pool, |ground| {
