@@ -1,10 +1,7 @@
 //! Who goes next of the writes that wait here. Each transaction holds the row that every writer of every machine takes
 //! first, so a long write goes alone: who waits behind an import waits for one of its batches, not for all of them.
 
-use std::collections::HashSet;
-
 use super::write::Order;
-use crate::model::{ProjectId, SessionId};
 
 /// Writes in one transaction: a caller's answer waits for all of it.
 const BATCH_WRITES_MAX: usize = 64;
@@ -17,15 +14,10 @@ pub fn take<T>(waiting: &mut Vec<(Order, T)>, after_long: bool) -> Vec<(Order, T
         return vec![waiting.remove(0)];
     }
     let (mut taken, mut left) = (Vec::new(), Vec::with_capacity(waiting.len()));
-    let mut held_up: HashSet<(SessionId, Option<ProjectId>)> = HashSet::new();
     for (order, answer) in waiting.drain(..) {
-        let author = (order.write.author.session.clone(), order.write.author.project.clone());
-        if order.is_long() || taken.len() == BATCH_WRITES_MAX || held_up.contains(&author) {
-            held_up.insert(author);
-            left.push((order, answer));
-        } else {
-            taken.push((order, answer));
-        }
+        let is_full = taken.len() == BATCH_WRITES_MAX;
+        let waits = order.is_long() || is_full || left.iter().any(|(before, _)| is_of_one(before, &order));
+        if waits { &mut left } else { &mut taken }.push((order, answer));
     }
     if taken.is_empty() && !left.is_empty() {
         taken.push(left.remove(0));
@@ -34,14 +26,19 @@ pub fn take<T>(waiting: &mut Vec<(Order, T)>, after_long: bool) -> Vec<(Order, T
     taken
 }
 
+fn is_of_one(one: &Order, other: &Order) -> bool {
+    let (one, other) = (&one.write.author, &other.write.author);
+    one.session == other.session && one.project == other.project
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::conformance::samples::{memory, op, write};
     use crate::engine::matrixone::write::SHORT_CHANGES_MAX;
-    use crate::model::{Change, Verb, Work};
+    use crate::model::{Change, SessionId, Verb, Work};
 
-    /// A write of this session, named for where it stood.
+    /// A write of this session.
     fn order(session: &str, is_long: bool) -> Order {
         let mut write = write(Verb::Store, vec![]).unwrap();
         write.author.session = SessionId::new(session).unwrap();
