@@ -99,6 +99,10 @@ impl<'a> Reader<'a> {
     pub fn text(&mut self) -> Result<String> {
         String::from_utf8(self.bytes()?.to_vec()).map_err(|_| corrupt("a text is not UTF-8"))
     }
+    /// A text of which an id is made.
+    pub fn id<T>(&mut self, new: impl FnOnce(String) -> Result<T>) -> Result<T> {
+        new(self.text()?).map_err(|error| corrupt(&error.message))
+    }
     pub fn optional<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<Option<T>> {
         match self.u8()? {
             0 => Ok(None),
@@ -152,14 +156,14 @@ impl Memory {
         let tags = (0..tags_len).map(|_| from.text()).collect::<Result<BTreeSet<_>>>()?;
         let trust = Trust::from_number(from.u8()?).ok_or_else(|| corrupt("its trust is unknown"))?;
         let confidence = Confidence(from.u16()?);
-        let project = from.optional(|from| ProjectId::new(from.text()?))?;
-        let session = from.optional(|from| SessionId::new(from.text()?))?;
-        let subject = from.optional(|from| SubjectId::new(from.text()?))?;
+        let project = from.optional(|from| from.id(ProjectId::new))?;
+        let session = from.optional(|from| from.id(SessionId::new))?;
+        let subject = from.optional(|from| from.id(SubjectId::new))?;
         let origin = Origin {
             source: Source::from_number(from.u8()?).ok_or_else(|| corrupt("its source is unknown"))?,
             agent: from.optional(Reader::text)?,
             agent_version: from.optional(Reader::text)?,
-            session: from.optional(|from| SessionId::new(from.text()?))?,
+            session: from.optional(|from| from.id(SessionId::new))?,
             tool: from.optional(Reader::text)?,
             file: from.optional(Reader::text)?,
         };
@@ -239,8 +243,8 @@ impl Commit {
         let author = Author {
             agent: from.optional(Reader::text)?,
             agent_version: from.optional(Reader::text)?,
-            session: SessionId::new(from.text()?)?,
-            project: from.optional(|from| ProjectId::new(from.text()?))?,
+            session: from.id(SessionId::new)?,
+            project: from.optional(|from| from.id(ProjectId::new))?,
         };
         let verb = Verb::from_number(from.u8()?).ok_or_else(|| corrupt("its verb is unknown"))?;
         let note = from.optional(Reader::text)?;
@@ -267,6 +271,7 @@ impl Commit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn memory() -> Memory {
         Memory {
@@ -307,6 +312,14 @@ mod tests {
             assert!(Memory::decode(&whole[..len]).is_err(), "{len} bytes were accepted");
         }
         assert!(Memory::decode(&[whole, vec![0]].concat()).is_err());
+    }
+
+    #[test]
+    fn an_id_that_could_not_have_been_written_is_damage_and_not_the_askers_fault() {
+        let mut lost = Writer::default();
+        lost.text("a subject\u{7}");
+        let error = Reader(&lost.0).id(SubjectId::new).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Corrupt, "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use redb::{Database, Durability, Key, ReadableDatabase, ReadableTable, TableDefinition, Value, WriteTransaction};
 use roaring::RoaringBitmap;
 
-use super::store::Store;
+use super::store::{Store, next_number};
 use super::tables::{
     self, COMMIT_IDS, COMMITS, ERASED, FEEDBACK, META, Meta, NAMES, OPS, PENDING, STATES, Snapshot, TOUCHES, VERSIONS,
     WIDE,
@@ -75,10 +75,8 @@ pub fn anew(store: &Store, fill: impl FnOnce(&Snapshot, &Fresh) -> Result<()>) -
 pub fn meta_of(truth: &Snapshot) -> Result<Meta> {
     let meta = truth.open(META)?.get(())?.map(|row| Meta::decode(row.value())).transpose()?;
     let meta = meta.ok_or_else(|| tables::damaged("it does not say what it is"))?;
-    let last = |table| -> Result<u32> {
-        Ok(truth.open::<u32, &[u8]>(table)?.last()?.map_or(0, |(last, _)| last.value().saturating_add(1)))
-    };
-    Ok(Meta { next_vid: meta.next_vid.max(last(VERSIONS)?), next_commit: meta.next_commit.max(last(COMMITS)?), ..meta })
+    let next = |table, floor| next_number(&truth.open::<u32, &[u8]>(table)?, floor);
+    Ok(Meta { next_vid: next(VERSIONS, meta.next_vid)?, next_commit: next(COMMITS, meta.next_commit)?, ..meta })
 }
 
 pub fn erased_of(truth: &Snapshot) -> Result<RoaringBitmap> {

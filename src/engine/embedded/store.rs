@@ -7,7 +7,7 @@ mod open;
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
@@ -29,6 +29,9 @@ use crate::engine::history::state::{self, States};
 pub use crate::engine::history::state::{Head, Heads, State};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Name, Time, VersionId};
+
+/// Of a table's last rows, how many compaction can have removed: more of them than a store has is damage.
+const REMOVED_LAST_MAX: u32 = 1 << 24;
 
 pub struct Store {
     /// For messages: the file's path.
@@ -64,7 +67,7 @@ impl Store {
         let header_writes = Arc::new(AtomicU64::new(0));
         let ready = |truth: &Snapshot, beginning: &Beginning| {
             let meta = &beginning.meta;
-            let next_vid = next_number(&truth.open(VERSIONS)?)?.max(meta.next_vid);
+            let next_vid = next_number(&truth.open(VERSIONS)?, meta.next_vid)?;
             let watermark = Watermark { generation: meta.generation, next_vid, store_id: meta.store };
             let index = Index::open(index, watermark)?;
             catch_up(&index, truth, meta.next_vid)?;
@@ -190,7 +193,9 @@ impl Store {
         }
         // First closed, since it holds the file's lock.
         let busy = Error::unavailable("the store is being opened again after a disk error: try again");
-        let_go(mem::replace(opened, Err(busy)));
+        if let Ok(open) = mem::replace(opened, Err(busy)) {
+            let_go(open);
+        }
         let done = meanwhile();
         let attempt = self.opener.open().and_then(|file| {
             open_database(&self.name, file, self.cache_bytes, &self.header_writes, |truth, beginning| {
@@ -237,16 +242,18 @@ impl Store {
     /// Closes the file. Reads that are under way end with an error.
     pub fn close(&self) {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        let_go(mem::replace(&mut *opened, Err(Error::shutting_down("the store is closed"))));
+        if let Ok(open) = mem::replace(&mut *opened, Err(Error::shutting_down("the store is closed"))) {
+            let_go(open);
+        }
     }
 
     /// The vid that the next version gets, and the number that the next commit gets.
     pub fn next_vid(&self, versions: &impl ReadableTable<u32, &'static [u8]>) -> Result<u32> {
-        Ok(next_number(versions)?.max(self.floors[0].load(Ordering::Acquire)))
+        next_number(versions, self.floors[0].load(Ordering::Acquire))
     }
 
     pub fn next_commit(&self, commits: &impl ReadableTable<u32, &'static [u8]>) -> Result<u32> {
-        Ok(next_number(commits)?.max(self.floors[1].load(Ordering::Acquire)))
+        next_number(commits, self.floors[1].load(Ordering::Acquire))
     }
 
     fn with<T>(&self, f: impl FnOnce(&Opened) -> Result<T>) -> Result<T> {
@@ -350,9 +357,17 @@ pub fn replay(
     state::replay(|number| commit_row(commits, number), keyframe, number)
 }
 
-/// One past the last row; compaction may have removed rows, see [`Store::next_vid`].
-pub fn next_number(table: &impl ReadableTable<u32, &'static [u8]>) -> Result<u32> {
-    Ok(table.last()?.map_or(0, |(last, _)| last.value().saturating_add(1)))
+/// One past the last row, and at least `floor`: compaction may have removed the last ones. Numbers are handed out one
+/// after another from there: a row beyond them has a damaged key, and is no row. Whoever keeps a place for each number
+/// would otherwise fill memory with places.
+pub fn next_number(table: &impl ReadableTable<u32, &'static [u8]>, floor: u32) -> Result<u32> {
+    let handed_out = u64::from(floor).saturating_add(table.len()?).min(u64::from(u32::MAX)) as u32;
+    let last = table.range(..handed_out)?.next_back().transpose()?;
+    let next = last.map_or(0, |(last, _)| last.value() + 1);
+    if floor.saturating_sub(next) > REMOVED_LAST_MAX {
+        return Err(tables::damaged("it counts further than it has ever got"));
+    }
+    Ok(next.max(floor))
 }
 
 /// Which version a vid is; `None` where there is none, or its bytes are gone.
@@ -376,7 +391,7 @@ pub fn entry_of(versions: &impl ReadableTable<u32, &'static [u8]>, vid: u32) -> 
 /// A version that cannot be read is left out: `verify` tells of it, and the others are served all the same.
 fn catch_up(index: &Index, truth: &Snapshot, next_vid_min: u32) -> Result<()> {
     let versions = truth.open(VERSIONS)?;
-    index.catch_up(next_number(&versions)?.max(next_vid_min), |vid| match entry_of(&versions, vid) {
+    index.catch_up(next_number(&versions, next_vid_min)?, |vid| match entry_of(&versions, vid) {
         Err(error) if error.kind == ErrorKind::Corrupt => {
             tracing::error!("version {vid} is left out of the index: {error}");
             Ok(None)
@@ -385,9 +400,12 @@ fn catch_up(index: &Index, truth: &Snapshot, next_vid_min: u32) -> Result<()> {
     })
 }
 
-/// redb writes while it closes, and panics where the file is damaged: that is no reason for us to fall.
-fn let_go(opened: Result<Opened>) {
-    if catch_unwind(AssertUnwindSafe(|| drop(opened))).is_err() {
-        tracing::error!("the store could not be closed in order: run `memoria verify`");
-    }
+/// Closes the file as a crash would, writing nothing: every commit is durable, and the file opens as it stands. redb
+/// would make one more commit here, which on damaged pages panics while a panic unwinds, and that ends the process. It
+/// leaves that commit out where it is dropped in unwinding.
+fn let_go(opened: Opened) {
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        let _dropped_in_unwinding = opened;
+        resume_unwind(Box::new(()))
+    }));
 }

@@ -42,10 +42,16 @@ fn versions(store: &Store, truth: &Snapshot) -> Result<(Vec<Check>, Census)> {
     let audit = derived.read(|| "the index".to_owned(), store.index.audit());
     let table = truth.open(VERSIONS)?;
     let (mut census, mut erased) = (Census::default(), RoaringBitmap::new());
+    let (mut next, end) = (0, store.next_vid(&table)?);
     for row in table.iter()? {
         let (vid, bytes) = row?;
         let vid = vid.value();
         rows.check.checked += 1;
+        if !(next..end).contains(&vid) {
+            rows.problem(format!("version {vid} stands where no version of that number can be"));
+            continue;
+        }
+        next = vid + 1;
         let what = || format!("version {vid}");
         let Some(row) = rows.read(what, VersionRow::decode(bytes.value())) else { continue };
         let Some(entry) = rows.read(what, entry_of(&row)) else { continue };

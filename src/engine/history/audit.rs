@@ -93,7 +93,7 @@ pub struct Census {
 }
 
 impl Census {
-    /// The next version, which rise.
+    /// The next version; each has a higher vid than those before it.
     pub fn add(&mut self, vid: u32, terms: u32, first: u32) {
         self.terms.resize(vid as usize, 0);
         self.first.resize(vid as usize, 0);

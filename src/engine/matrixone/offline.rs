@@ -429,8 +429,8 @@ impl Kept {
             author: Author {
                 agent: from.optional(Reader::text)?,
                 agent_version: from.optional(Reader::text)?,
-                session: SessionId::new(from.text()?)?,
-                project: from.optional(|from| ProjectId::new(from.text()?))?,
+                session: from.id(SessionId::new)?,
+                project: from.optional(|from| from.id(ProjectId::new))?,
             },
             at: from.time()?,
             memory: Memory::decode(from.bytes()?)?,

@@ -9,8 +9,8 @@ use redb::{Database, ReadableDatabase, StorageBackend};
 use roaring::RoaringBitmap;
 
 use super::super::disk::Disk;
-use super::super::tables::{self, COMMITS, ERASED, FORMAT, META, Meta, NAMES, OPS, PENDING, Snapshot};
-use super::{Head, Heads, commit_row};
+use super::super::tables::{self, COMMITS, ERASED, FORMAT, META, Meta, NAMES, OPS, PENDING, Snapshot, VERSIONS};
+use super::{Head, Heads, commit_row, let_go, next_number};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::NameKind;
 
@@ -35,6 +35,9 @@ impl Beginning {
         // Opened to see that they are there: a store without them is damaged.
         truth.open(OPS)?;
         truth.open(PENDING)?;
+        // And a store that gives out numbers which nothing can have a place for.
+        next_number(&truth.open(VERSIONS)?, meta.next_vid)?;
+        next_number(&truth.open(COMMITS)?, meta.next_commit)?;
         Ok(Self { meta, heads: heads_of(truth)?, erased: erased.unwrap_or_default() })
     }
 }
@@ -62,12 +65,22 @@ pub(super) fn open_database<T>(
         if is_new {
             super::super::writer::initialise(&database)?;
         }
-        let truth = Snapshot(database.begin_read()?);
-        let beginning = Beginning::read(name, &truth)?;
-        let ready = ready(&truth, &beginning)?;
-        drop(truth);
-        disk.accept().map_err(io("write"))?;
-        Ok((Opened { database, disk }, beginning, ready))
+        let opened = Opened { database, disk };
+        let begin = || {
+            let truth = Snapshot(opened.database.begin_read()?);
+            let beginning = Beginning::read(name, &truth)?;
+            let ready = ready(&truth, &beginning)?;
+            drop(truth);
+            opened.disk.accept().map_err(io("write"))?;
+            Ok((beginning, ready))
+        };
+        match begin() {
+            Ok((beginning, ready)) => Ok((opened, beginning, ready)),
+            Err(error) => {
+                let_go(opened);
+                Err(error)
+            }
+        }
     }));
     match attempt {
         Ok(Err(error)) if error.message.contains(name) => Err(error),

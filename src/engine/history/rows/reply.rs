@@ -285,8 +285,8 @@ pub fn pending(bytes: &[u8]) -> Result<Pending> {
     let author = Author {
         agent: from.optional(Reader::text)?,
         agent_version: from.optional(Reader::text)?,
-        session: SessionId::new(from.text()?)?,
-        project: from.optional(|from| ProjectId::new(from.text()?))?,
+        session: from.id(SessionId::new)?,
+        project: from.optional(|from| from.id(ProjectId::new))?,
     };
     let len = from.u32()?;
     let resolutions = (0..len).map(|_| resolution(&mut from)).collect::<Result<_>>()?;
