@@ -98,6 +98,17 @@ fn edit(path: Vec<String>) -> Edit {
     Edit::Yaml { path, text: "name: memoria\ntype: stdio\nargs:\n  - mcp\nenvs: {}\n".to_owned() }
 }
 
+#[test]
+fn a_byte_order_mark_in_the_middle_is_refused_since_columns_are_read_otherwise_behind_it() {
+    let before = "---\n\n\u{feff}a:\n 'quoted key':\n extensions:\n   - on here\n";
+    let refusal = edit(words(&["extensions", "memoria"])).apply(Some(before)).unwrap_err();
+    assert!(refusal.message.starts_with("line 3: a byte order mark"), "{refusal}");
+    assert!(
+        edit(words(&["extensions", "memoria"])).apply(Some("\u{feff}a: 1\n")).is_ok(),
+        "at the beginning it may stand"
+    );
+}
+
 /// Lines that are each common, thrown together at any depth.
 fn soup() -> impl Strategy<Value = String> {
     let line = proptest::sample::select(vec![

@@ -73,6 +73,10 @@ pub fn parse(text: &str) -> Result<Tree> {
     if let Some((at, _)) = text.char_indices().find(is_odd) {
         return Err(refusal(text, at, "a line that ends in none of the usual ways (LF, CRLF)"));
     }
+    // YAML passes over one, wherever a line begins, and its own columns are then one off.
+    if let Some(at) = text.find("\n\u{feff}") {
+        return Err(refusal(text, at + 1, "a byte order mark in the middle of the file: remove it"));
+    }
     while reader.at < text.len() {
         let line = reader.line();
         let bare = line.trim_start_matches(' ');
