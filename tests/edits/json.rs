@@ -279,6 +279,17 @@ fn a_hook_of_ours_is_brought_up_to_date_where_it_stands_and_found_inside_of_othe
 }
 
 #[test]
+fn white_space_that_json_does_not_know_stays_in_its_comment() {
+    let path = vec!["mcpServers".to_owned(), "memoria".to_owned()];
+    let edit = Edit::Json { path, value: server(), dialect: Dialect::Comments };
+    for blank in ['\u{85}', '\u{c}', '\u{a0}'] {
+        let after = edit.apply(Some(&format!("{{\n  // x{blank}\n}}\n"))).unwrap();
+        assert!(after.contains(&format!("// x{blank}\n")), "{after:?}");
+        assert_eq!(edit.apply(Some(&after)).unwrap(), after);
+    }
+}
+
+#[test]
 fn what_stood_at_our_place_before_comes_back() {
     let before = "{\"mcpServers\": {\"memoria\": {\"command\": \"mine\", \"env\": {\"A\": \"1\"}}}, \"z\": 1}";
     let edit = Edit::Json { path: words(&["mcpServers", "memoria"]), value: server(), dialect: Dialect::Plain };

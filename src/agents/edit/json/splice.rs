@@ -59,6 +59,9 @@ pub fn replaced(text: &str, range: Range<usize>, by: &str) -> String {
     format!("{}{by}{}", &text[..range.start], &text[range.end..])
 }
 
+/// JSON's own. Other white space at the end of a comment belongs to the comment.
+const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
+
 /// Adds a last item to the array, or a last member (with this key) to the object.
 pub fn add(text: &str, container: &Node, body: &Body, key: Option<&str>, value: &Value) -> Result<String> {
     let layout = Layout::of(text);
@@ -74,10 +77,10 @@ pub fn add(text: &str, container: &Node, body: &Body, key: Option<&str>, value: 
             return Ok(replaced(text, open + 1..close, &format!("{inside}{key}{item}")));
         }
         let item = format!("{}{inner}{key}{item}", layout.newline);
-        if inside.trim().is_empty() && !inside.contains('\n') {
+        if inside.trim_matches(BLANKS).is_empty() && !inside.contains('\n') {
             return Ok(replaced(text, open + 1..close, &format!("{item}{}{outer}", layout.newline)));
         }
-        let at = open + 1 + inside.trim_end().len();
+        let at = open + 1 + inside.trim_end_matches(BLANKS).len();
         return Ok(replaced(text, at..at, &item));
     };
     let is_inline = !text[open..first.start].contains('\n');
@@ -120,7 +123,7 @@ fn behind_comments(text: &str, from: usize) -> usize {
 pub fn cut(text: &str, container: &Node, body: &Body, place: usize) -> String {
     let slot = &body.slots[place];
     let floor = if place == 0 { container.span.start + 1 } else { body.slots[place - 1].end() };
-    let blank = floor + text[floor..slot.start].trim_end().len();
+    let blank = floor + text[floor..slot.start].trim_end_matches(BLANKS).len();
     // What was put in begins with its own line end; blanks before that were there already.
     let start = match text[blank..slot.start].rfind('\n').map(|at| blank + at) {
         Some(at) if at > blank && text[..at].ends_with('\r') => at - 1,
