@@ -279,7 +279,7 @@ fn a_hook_of_ours_is_brought_up_to_date_where_it_stands_and_found_inside_of_othe
 }
 
 #[test]
-fn white_space_that_json_does_not_know_stays_in_its_comment() {
+fn white_space_that_json_does_not_know_stays_in_its_comment_and_indents_nothing() {
     let path = vec!["mcpServers".to_owned(), "memoria".to_owned()];
     let edit = Edit::Json { path, value: server(), dialect: Dialect::Comments };
     for blank in ['\u{85}', '\u{c}', '\u{a0}'] {
@@ -287,6 +287,8 @@ fn white_space_that_json_does_not_know_stays_in_its_comment() {
         assert!(after.contains(&format!("// x{blank}\n")), "{after:?}");
         assert_eq!(edit.apply(Some(&after)).unwrap(), after);
     }
+    let after = edit.apply(Some("{\n /* a\n \u{b}b */\n}\n")).unwrap();
+    assert_eq!(after.matches('\u{b}').count(), 1, "{after:?}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub struct Layout {
 impl Layout {
     pub fn of(text: &str) -> Self {
         let indented = text.lines().find(|line| line.starts_with([' ', '\t']) && !line.trim().is_empty());
-        let unit = indented.map(|line| &line[..line.len() - line.trim_start().len()]);
+        let unit = indented.map(|line| &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]);
         let unit = match unit {
             Some(unit) if unit.starts_with('\t') => "\t",
             // Deeper than any style goes: the first line was not one level in.
